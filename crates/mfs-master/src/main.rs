@@ -1,0 +1,2 @@
+//! `mfsmaster`: the metadata master.
+fn main() {}

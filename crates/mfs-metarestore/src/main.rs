@@ -1,0 +1,2 @@
+//! `mfsmetarestore`: image + changelogs -> image.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The data directory of a MooseFS master: images, changelogs, lock, life cycle.

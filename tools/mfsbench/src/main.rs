@@ -1,0 +1,2 @@
+//! Load generator for the client port.
+fn main() {}
