@@ -1,1 +1,37 @@
 //! The metadata of a MooseFS master: state and the operations on it. No I/O, no clock, no randomness.
+//!
+//! [`Metadata`] holds the namespace, chunks, sessions, locks and everything else that an image holds
+//! (spec 02). It changes by [`Metadata::apply`] only, one [`op::Op`] of the changelog at a time (spec 03), so
+//! that the live master and every replay do the same. A [`View`] is a snapshot in constant time, from which
+//! images are written while the state goes on changing; a [`Loader`] fills a state from an image.
+
+mod access;
+mod apply;
+mod index;
+mod inodes;
+mod loader;
+mod locks;
+pub mod op;
+mod paged;
+mod query;
+pub mod records;
+mod rows;
+mod slab;
+mod slots;
+mod state;
+pub mod status;
+mod tables;
+mod view;
+
+pub use access::{Caller, R, SESFLAG_IGNOREGID, W, X};
+pub use apply::is_bad_name;
+pub use loader::{LoadOptions, Loaded, Loader};
+pub use query::{Child, NodeInfo};
+pub use rows::TreeStats;
+pub use state::{MAX_INDEX, Metadata, NAME_MAX, PATH_MAX, SYMLINK_MAX, SclassUse, Totals, eattr};
+pub use status::Status;
+pub use tables::{
+    BLOCK_SIZE, CHUNK_BITS, CHUNK_HEADER, CHUNK_SIZE, Counters, EDGE_ID_MAX, Flock, PosixOwner,
+    PosixRange, ROOT, SUSTAINED_BUCKETS, Sclass, Session, TRASH_BUCKETS, Xattr,
+};
+pub use view::View;
