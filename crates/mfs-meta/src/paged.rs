@@ -68,20 +68,52 @@ impl<T: Clone + Default> PagedVec<T> {
     #[inline]
     pub(crate) fn get_mut(&mut self, i: u32) -> &mut T {
         let (r, m, p) = split(i);
+        if !self.is_own(r, m) {
+            self.make_own(r, m);
+        }
+        &mut self.own_page(r, m).rows[p]
+    }
+
+    /// True when the page exists and no snapshot holds it or its middle node.
+    #[inline]
+    fn is_own(&self, r: usize, m: usize) -> bool {
+        match self.root.get(r) {
+            Some(Some(mid)) => {
+                Arc::is_unique(mid) && mid.pages[m].as_ref().is_some_and(Arc::is_unique)
+            }
+            _ => false,
+        }
+    }
+
+    #[cold]
+    fn make_own(&mut self, r: usize, m: usize) {
         if r >= self.root.len() {
             self.root.resize_with(r + 1, || None);
         }
-        let mid = Arc::make_mut(self.root[r].get_or_insert_with(|| {
+        let mid = self.root[r].get_or_insert_with(|| {
             Arc::new(Mid {
                 pages: [const { None }; MID_PAGES],
             })
-        }));
-        let page = Arc::make_mut(mid.pages[m].get_or_insert_with(|| {
+        });
+        let page = &mut Arc::make_mut(mid).pages[m];
+        Arc::make_mut(page.get_or_insert_with(|| {
             Arc::new(Page {
                 rows: std::array::from_fn(|_| T::default()),
             })
         }));
-        &mut page.rows[p]
+    }
+
+    #[inline]
+    #[expect(clippy::expect_used, reason = "make_own came before")]
+    fn own_page(&mut self, r: usize, m: usize) -> &mut Page<T> {
+        let mid = self.root[r]
+            .as_mut()
+            .and_then(Arc::get_mut)
+            .expect("own middle node");
+        mid.pages[m]
+            .as_mut()
+            .and_then(Arc::get_mut)
+            .expect("own page")
     }
 
     /// Visits every row of every page that exists, in order of their numbers.

@@ -400,19 +400,17 @@ impl Metadata {
     pub(crate) fn link(&mut self, ts: u32, parent: u32, child: u32, name: &[u8]) -> u32 {
         let id = self.take_edge_id();
         let edge = self.make_edge(parent, child, id, name);
+        let node = self.t.nodes.get_mut(child);
+        let is_dir = node.kind() == Kind::Directory;
+        node.ctime = ts;
+        node.nlink += u32::from(!is_dir);
+        let node = *node;
         let dir = self.t.nodes.get_mut(parent);
         dir.eattr &= !eattr::SNAPSHOT;
         (dir.mtime, dir.ctime) = (ts, ts);
+        dir.nlink += u32::from(is_dir);
         let row = dir.dir();
         self.push_front(row, edge);
-        let node = self.t.nodes.get_mut(child);
-        node.ctime = ts;
-        let node = *node;
-        if node.kind() == Kind::Directory {
-            self.t.nodes.get_mut(parent).nlink += 1;
-        } else {
-            self.t.nodes.get_mut(child).nlink += 1;
-        }
         let figures = self.t.figures(&node);
         self.add_figures(parent, &figures, &TreeStats::default());
         edge

@@ -18,7 +18,7 @@ pub enum LockCmd {
 /// One variant per operation of the changelog (spec 03 §6).
 ///
 /// Fields have the names of the specification. The time stamp of the line is no part of the
-/// operation, and results are an [`Outcome`] of their own; only where the recorded result decides what
+/// operation, and results are an [`Outcome`](super::Outcome) of their own; only where the recorded result decides what
 /// is done (`Repair`, `FreeInodes`) it is a field here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op<'a> {
@@ -45,10 +45,10 @@ pub enum Op<'a> {
         /// New ctime.
         ctime: u32,
     },
-    /// `RENUMERATEEDGES():next`: new ids for all edges below the root. Outcome [`Outcome::EdgeId`].
+    /// `RENUMERATEEDGES():next`: new ids for all edges below the root. Outcome [`Outcome::EdgeId`](super::Outcome::EdgeId).
     RenumerateEdges,
 
-    /// `CREATE(parent,name,type,mode,umask,uid,gid,rdev):inode`. Outcome [`Outcome::Inode`].
+    /// `CREATE(parent,name,type,mode,umask,uid,gid,rdev):inode`. Outcome [`Outcome::Inode`](super::Outcome::Inode).
     Create {
         /// Directory.
         parent: u32,
@@ -68,7 +68,7 @@ pub enum Op<'a> {
         /// Device number of types 5 and 6.
         rdev: u32,
     },
-    /// `SYMLINK(parent,name,path,uid,gid):inode`. Outcome [`Outcome::Inode`].
+    /// `SYMLINK(parent,name,path,uid,gid):inode`. Outcome [`Outcome::Inode`](super::Outcome::Inode).
     Symlink {
         /// Directory.
         parent: u32,
@@ -90,14 +90,14 @@ pub enum Op<'a> {
         /// Name in `parent`.
         name: Bytes<'a>,
     },
-    /// `UNLINK(parent,name):inode`, also rmdir. Outcome [`Outcome::Inode`].
+    /// `UNLINK(parent,name):inode`, also rmdir. Outcome [`Outcome::Inode`](super::Outcome::Inode).
     Unlink {
         /// Directory.
         parent: u32,
         /// Name in `parent`.
         name: Bytes<'a>,
     },
-    /// `MOVE(parent1,name1,parent2,name2):inode`. Outcome [`Outcome::Inode`] (the moved node).
+    /// `MOVE(parent1,name1,parent2,name2):inode`. Outcome [`Outcome::Inode`](super::Outcome::Inode) (the moved node).
     Move {
         /// Source directory.
         parent1: u32,
@@ -126,18 +126,18 @@ pub enum Op<'a> {
         /// A file in trash.
         inode: u32,
     },
-    /// `EMPTYTRASH(bucket):freed,sustained,xor`. Outcome [`Outcome::EmptyTrash`].
+    /// `EMPTYTRASH(bucket):freed,sustained,xor`. Outcome [`Outcome::EmptyTrash`](super::Outcome::EmptyTrash).
     EmptyTrash {
-        /// Bucket (`inode mod 4096`); 4096 and more, e.g. [`ALL_BUCKETS`], means all.
+        /// Bucket (`inode mod 4096`); 4096 and more, e.g. [`ALL_BUCKETS`](super::ALL_BUCKETS), means all.
         bucket: u32,
     },
     /// `EMPTYSUSTAINED(bucket):freed,xor` (old name `EMPTYRESERVED`). Outcome
-    /// [`Outcome::EmptySustained`].
+    /// [`Outcome::EmptySustained`](super::Outcome::EmptySustained).
     EmptySustained {
-        /// Bucket (`inode mod 256`); 256 and more, e.g. [`ALL_BUCKETS`], means all.
+        /// Bucket (`inode mod 256`); 256 and more, e.g. [`ALL_BUCKETS`](super::ALL_BUCKETS), means all.
         bucket: u32,
     },
-    /// `FREEINODES(delay):freed,sustained,xor`. Outcome [`Outcome::FreeInodes`].
+    /// `FREEINODES(delay):freed,sustained,xor`. Outcome [`Outcome::FreeInodes`](super::Outcome::FreeInodes).
     FreeInodes {
         /// Seconds that a freed number rests.
         delay: u32,
@@ -163,7 +163,7 @@ pub enum Op<'a> {
         mtime: u32,
         /// Windows attributes; 0 in old lines.
         winattr: u8,
-        /// [`ACLMODE_VALID`] and the access ACL's user, mask and other bits, or 0; the mode itself in
+        /// [`ACLMODE_VALID`](super::ACLMODE_VALID) and the access ACL's user, mask and other bits, or 0; the mode itself in
         /// lines with six arguments.
         aclmode: u16,
     },
@@ -181,7 +181,7 @@ pub enum Op<'a> {
     /// `SETACL(...)`: sets or drops an access or default ACL.
     SetAcl(Box<SetAclArgs<'a>>),
 
-    /// `WRITE(inode,index,opflag,canmod):chunk`. Outcome [`Outcome::Chunk`].
+    /// `WRITE(inode,index,opflag,canmod):chunk`. Outcome [`Outcome::Chunk`](super::Outcome::Chunk).
     Write {
         /// File.
         inode: u32,
@@ -192,7 +192,7 @@ pub enum Op<'a> {
         /// mtime and ctime := time of the line.
         canmod: bool,
     },
-    /// `TRUNC(inode,index):chunk`: truncate inside a chunk. Outcome [`Outcome::Chunk`].
+    /// `TRUNC(inode,index):chunk`: truncate inside a chunk. Outcome [`Outcome::Chunk`](super::Outcome::Chunk).
     Trunc {
         /// File.
         inode: u32,
@@ -243,7 +243,7 @@ pub enum Op<'a> {
         /// New id of the slot, 0 for none.
         chunk: u64,
     },
-    /// `ARCHCHG(inode,uid,cmd):changed,same,denied`, recursive. Outcome [`Outcome::ArchChg`].
+    /// `ARCHCHG(inode,uid,cmd):changed,same,denied`, recursive. Outcome [`Outcome::ArchChg`](super::Outcome::ArchChg).
     ArchChg {
         /// File or directory.
         inode: u32,
@@ -299,11 +299,11 @@ pub enum Op<'a> {
         /// Last chunk index, inclusive.
         to: u32,
     },
-    /// `SNAPSHOT(...)`: makes or removes a snapshot. Outcome [`Outcome::Snapshot`].
+    /// `SNAPSHOT(...)`: makes or removes a snapshot. Outcome [`Outcome::Snapshot`](super::Outcome::Snapshot).
     Snapshot(Box<SnapshotArgs<'a>>),
 
     /// `SETSCLASS(inode,uid,src,dst,smode):set,same,denied` (old form `SETGOAL` with one class).
-    /// Outcome [`Outcome::Counts`].
+    /// Outcome [`Outcome::Counts`](super::Outcome::Counts).
     SetSclass {
         /// Where to start.
         inode: u32,
@@ -316,7 +316,7 @@ pub enum Op<'a> {
         /// Low two bits 0 set, 1 increase, 2 decrease, 3 exchange; 4 recursive; others status 6.
         smode: u8,
     },
-    /// `SETTRASHTIME(inode,uid,seconds,smode):set,same,denied`. Outcome [`Outcome::Counts`].
+    /// `SETTRASHTIME(inode,uid,seconds,smode):set,same,denied`. Outcome [`Outcome::Counts`](super::Outcome::Counts).
     SetTrashtime {
         /// Where to start.
         inode: u32,
@@ -327,7 +327,7 @@ pub enum Op<'a> {
         /// As in [`Op::SetSclass`].
         smode: u8,
     },
-    /// `SETEATTR(inode,uid,eattr,smode):set,same,denied`. Outcome [`Outcome::Counts`].
+    /// `SETEATTR(inode,uid,eattr,smode):set,same,denied`. Outcome [`Outcome::Counts`](super::Outcome::Counts).
     SetEattr {
         /// Where to start.
         inode: u32,
@@ -342,29 +342,29 @@ pub enum Op<'a> {
     /// `QUOTA(...)`: sets or drops the quota of a directory.
     Quota(Box<QuotaArgs>),
 
-    /// `SCSET(...):id`: makes or changes a storage class. Outcome [`Outcome::ClassId`].
+    /// `SCSET(...):id`: makes or changes a storage class. Outcome [`Outcome::ClassId`](super::Outcome::ClassId).
     ScSet(Box<ScSetArgs<'a>>),
-    /// `SCDUP(old,new):oldid,newid`. Outcome [`Outcome::ClassIds`].
+    /// `SCDUP(old,new):oldid,newid`. Outcome [`Outcome::ClassIds`](super::Outcome::ClassIds).
     ScDup {
         /// Class to copy.
         old: Bytes<'a>,
         /// Name of the copy.
         new: Bytes<'a>,
     },
-    /// `SCREN(old,new):id`. Outcome [`Outcome::ClassId`].
+    /// `SCREN(old,new):id`. Outcome [`Outcome::ClassId`](super::Outcome::ClassId).
     ScRen {
         /// Present name.
         old: Bytes<'a>,
         /// New name.
         new: Bytes<'a>,
     },
-    /// `SCDEL(name):id`. Outcome [`Outcome::ClassId`].
+    /// `SCDEL(name):id`. Outcome [`Outcome::ClassId`](super::Outcome::ClassId).
     ScDel {
         /// Class name.
         name: Bytes<'a>,
     },
 
-    /// `SESADD(...):id`. Outcome [`Outcome::SessionId`].
+    /// `SESADD(...):id`. Outcome [`Outcome::SessionId`](super::Outcome::SessionId).
     SesAdd(Box<SessionArgs<'a>>),
     /// `SESCHANGED(id,...)`: all fields of a session are replaced.
     SesChanged {
@@ -384,7 +384,7 @@ pub enum Op<'a> {
         id: u32,
     },
     /// `SESSION():id`, `CUSTOMER():id` (before 1.7): only uses up a session id. Outcome
-    /// [`Outcome::SessionId`].
+    /// [`Outcome::SessionId`](super::Outcome::SessionId).
     Session,
     /// `ACQUIRE(session,inode)` (also `AQUIRE`): an open file.
     Acquire {
