@@ -100,6 +100,19 @@ impl LinearHash {
         self.set_slot(new, go);
     }
 
+    /// Grows to `count` buckets at once; for an index that is still empty.
+    pub(crate) fn reserve(&mut self, count: u32) {
+        debug_assert_eq!(self.count, 0);
+        self.buckets = count.max(1);
+        self.mask = self
+            .buckets
+            .checked_next_power_of_two()
+            .map_or(u32::MAX, |p| p - 1);
+        let segments = (self.buckets as usize).div_ceil(SEGMENT);
+        self.segments
+            .resize_with(segments, || vec![NIL; SEGMENT].into_boxed_slice());
+    }
+
     /// Takes row `i` out; it must be in the index.
     pub(crate) fn remove(&mut self, rows: &mut impl Chained, i: u32) {
         let bucket = self.bucket_of(rows.hash_of(i));
@@ -165,7 +178,14 @@ mod tests {
 
     #[test]
     fn finds_rows_through_growth_and_removal() {
-        let mut h = LinearHash::default();
+        for reserved in [0, 1, 1000, 20_000, 100_000] {
+            let mut h = LinearHash::default();
+            h.reserve(reserved);
+            grows_and_shrinks(h);
+        }
+    }
+
+    fn grows_and_shrinks(mut h: LinearHash) {
         let mut rows = Rows(vec![(0, 0)]);
         for i in 1..50_000u32 {
             rows.0.push((sequential_hash(u64::from(i) * 7), NIL));

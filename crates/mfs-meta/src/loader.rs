@@ -101,7 +101,7 @@ impl Loader {
     /// Appends an edge at the end of a directory.
     fn append_edge(&mut self, parent: u32, child: u32, id: u64, name: &[u8]) {
         let m = &mut self.m;
-        let edge = m.make_edge(parent, child, id, name);
+        let edge = m.make_unindexed_edge(parent, child, id, name);
         let (dir, tail, _) = self.current;
         let tail = if dir == parent {
             tail
@@ -152,6 +152,7 @@ impl Loader {
         if self.m.t.next_edge == EDGE_ID_MAX {
             self.renumber = true;
         }
+        self.m.index_edges();
         self.adopt_orphans()?;
         self.connect_chunks();
         if self.late_classes {
@@ -338,10 +339,7 @@ impl ImageSink for Loader {
         } else {
             rec.name
         };
-        self.m
-            .t
-            .sclasses
-            .insert(id, Arc::new(Sclass { name, def: rec.def }));
+        self.m.put_sclass(id, Sclass { name, def: rec.def });
         self.late_classes |= self.m.t.node_count > 0;
         Ok(())
     }

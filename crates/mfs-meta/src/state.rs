@@ -84,6 +84,8 @@ pub struct Metadata {
     open_heads: HashMap<u32, u32>,
     pub(crate) used: UsedInodes,
     pub(crate) sclass_use: Box<[SclassUse; 256]>,
+    /// Copies that the real size of a file counts, by class; 1 for unknown classes.
+    copies: Box<[u8; 256]>,
     /// References by class of chunks whose files have several classes.
     mixed: HashMap<u64, Vec<(u8, u32)>>,
     pub(crate) totals: Totals,
@@ -132,18 +134,15 @@ impl Metadata {
     /// No objects at all, not even a root: what an image is loaded into. `seed` keys the hash of names, so
     /// that clients cannot choose names that collide; it decides no result.
     pub(crate) fn blank(seed: u64) -> Metadata {
-        let mut t = Tables {
+        let t = Tables {
             next_edge: EDGE_ID_MAX - 1,
             next_chunk: 1,
             next_session: 0,
             ..Tables::default()
         };
-        for n in 1..=9 {
-            t.sclasses.insert(n, Arc::new(Sclass::builtin(n)));
-        }
         let mut used = UsedInodes::default();
         used.set(0);
-        Metadata {
+        let mut m = Metadata {
             t,
             seed: SharedSeed::from_u64(seed),
             edge_index: LinearHash::default(),
@@ -152,11 +151,16 @@ impl Metadata {
             open_heads: HashMap::new(),
             used,
             sclass_use: Box::new([SclassUse::default(); 256]),
+            copies: Box::new([1; 256]),
             mixed: HashMap::new(),
             totals: Totals::default(),
             tolerance: Tolerance::Strict,
             pending_conflicts: Vec::new(),
+        };
+        for n in 1..=9 {
+            m.put_sclass(n, Sclass::builtin(n));
         }
+        m
     }
 
     /// A new file system (`MFSM NEW`, spec 02 §2.1): version 1, id 0, one root directory.
@@ -199,8 +203,15 @@ impl Metadata {
         *self.t.nodes.get_mut(inode) = node;
     }
 
+    #[inline]
     pub(crate) fn copies_of(&self, sclass: u8) -> u8 {
-        self.t.sclasses.get(&sclass).map_or(1, |s| s.copies())
+        self.copies[usize::from(sclass)]
+    }
+
+    /// Defines a storage class.
+    pub(crate) fn put_sclass(&mut self, id: u8, class: Sclass) {
+        self.copies[usize::from(id)] = class.copies();
+        self.t.sclasses.insert(id, Arc::new(class));
     }
 
     pub(crate) fn count_sclass(&mut self, sclass: u8, kind: Kind, up: bool) {
@@ -364,9 +375,15 @@ impl Metadata {
         id
     }
 
-    /// Makes an edge row for a name in a directory and enters it in the index and in the child's list of
-    /// names; the caller puts it into the directory's list and counts it.
-    pub(crate) fn make_edge(&mut self, parent: u32, child: u32, id: u64, name: &[u8]) -> u32 {
+    /// Makes an edge row for a name in a directory and enters it in the child's list of names, but not in the
+    /// index.
+    pub(crate) fn make_unindexed_edge(
+        &mut self,
+        parent: u32,
+        child: u32,
+        id: u64,
+        name: &[u8],
+    ) -> u32 {
         let mut edge = Edge {
             parent,
             child,
@@ -380,8 +397,28 @@ impl Metadata {
         edge.next_name = node.parents;
         let i = self.t.edges.insert(edge);
         node.parents = i;
+        i
+    }
+
+    /// Makes an edge row for a name in a directory and enters it in the index and in the child's list of
+    /// names; the caller puts it into the directory's list and counts it.
+    pub(crate) fn make_edge(&mut self, parent: u32, child: u32, id: u64, name: &[u8]) -> u32 {
+        let i = self.make_unindexed_edge(parent, child, id, name);
         self.edge_index.insert(&mut self.t.edges, i);
         i
+    }
+
+    /// Enters all edges in the index at once, with room for them from the start: several times cheaper than
+    /// one by one.
+    pub(crate) fn index_edges(&mut self) {
+        let edges = self.t.edges.clone();
+        self.edge_index.reserve(edges.len());
+        let _ = edges.for_each(|i, e| {
+            if e.child != 0 && e.parent != 0 {
+                self.edge_index.insert(&mut self.t.edges, i);
+            }
+            Ok::<(), ()>(())
+        });
     }
 
     /// Puts an edge first in its directory's list.

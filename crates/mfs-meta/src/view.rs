@@ -40,11 +40,12 @@ impl View {
         }
     }
 
-    /// Pairs (session, inode) that are open, packed for quick look-up.
+    /// Pairs (session, inode) that are open in a stored session: a lock on anything else would make the image
+    /// unloadable.
     fn open_pairs(&self) -> std::collections::HashSet<(u32, u32)> {
         let mut pairs = std::collections::HashSet::new();
         let _ = self.t.opens.for_each(|_, o| {
-            if o.live && !self.is_closed(o.session) {
+            if o.live && self.t.sessions.get(&o.session).is_some_and(|s| !s.closed) {
                 pairs.insert((o.session, o.inode));
             }
             Ok::<(), ()>(())

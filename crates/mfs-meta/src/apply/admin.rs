@@ -72,12 +72,12 @@ impl Metadata {
             keep: a.keep.clone(),
             archive: a.archive.clone(),
         };
-        self.t.sclasses.insert(
+        self.put_sclass(
             id,
-            Arc::new(Sclass {
+            Sclass {
                 name: a.name.to_vec(),
                 def,
-            }),
+            },
         );
         Ok(Outcome::ClassId(u32::from(id)))
     }
@@ -97,12 +97,12 @@ impl Metadata {
             .get(&id)
             .map(|c| c.def.clone())
             .ok_or(Status::NoSuchClass)?;
-        self.t.sclasses.insert(
+        self.put_sclass(
             copy,
-            Arc::new(Sclass {
+            Sclass {
                 name: new.to_vec(),
                 def,
-            }),
+            },
         );
         Ok(Outcome::ClassIds {
             old: u32::from(id),

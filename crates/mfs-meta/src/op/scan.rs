@@ -132,10 +132,10 @@ impl<'a> Scan<'a> {
         if let [b'-' | b'+', tail @ ..] = rest {
             rest = tail;
         }
-        if let (16, [b'0', b'x' | b'X', digit, ..]) = (radix, rest) {
-            if digit.is_ascii_hexdigit() {
-                rest = &rest[2..];
-            }
+        if let (16, [b'0', b'x' | b'X', digit, ..]) = (radix, rest)
+            && digit.is_ascii_hexdigit()
+        {
+            rest = &rest[2..];
         }
         let mut value = Some(0u64);
         let mut any = false;
@@ -316,10 +316,10 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        if kind != Kind::Data {
-            if let Some(nul) = memchr::memchr(0, &out) {
-                out.truncate(nul);
-            }
+        if kind != Kind::Data
+            && let Some(nul) = memchr::memchr(0, &out)
+        {
+            out.truncate(nul);
         }
         Ok(Cow::Owned(out))
     }

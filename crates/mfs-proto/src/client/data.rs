@@ -300,7 +300,7 @@ impl AppendSlice<'_> {
 
 impl<'a> Body<'a> for AppendSlice<'a> {
     fn take(r: &mut Reader<'a>) -> Result<Self, Fault> {
-        let old = r.remaining() % 2 == 0;
+        let old = r.remaining().is_multiple_of(2);
         let mid = r.u32()?;
         let flags = if old { 0 } else { r.u8()? };
         let inode = r.u32()?;

@@ -144,11 +144,11 @@ mod tests {
             499 | 700 | 701 | 704 => (false, true, false),
             432 | 438 | 440 | 442 | 444 | 446 | 448 | 462 | 464 | 466 | 468 | 472 | 474 | 476
             | 496 => (false, true, true),
-            350..=360 if message % 2 == 0 => (false, true, true),
-            402..=430 | 434 | 436 | 450..=460 | 470 | 478..=494 if message % 2 == 0 => {
+            350..=360 if message.is_multiple_of(2) => (false, true, true),
+            402..=430 | 434 | 436 | 450..=460 | 470 | 478..=494 if message.is_multiple_of(2) => {
                 (false, true, false)
             }
-            500..=536 | 542..=546 if message % 2 == 0 => (true, true, false),
+            500..=536 | 542..=546 if message.is_multiple_of(2) => (true, true, false),
             _ => (false, false, false),
         }
     }
