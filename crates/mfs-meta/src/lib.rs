@@ -7,11 +7,15 @@
 
 mod access;
 mod apply;
+mod check;
+mod chunks;
+mod edges;
 mod index;
 mod inodes;
 mod loader;
 mod locks;
 pub mod op;
+mod opens;
 mod paged;
 mod query;
 pub mod records;

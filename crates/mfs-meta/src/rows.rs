@@ -1,5 +1,5 @@
 //! The rows of the big tables. Everything here is `Copy`, four-byte aligned and counted in bytes: these
-//! rows are what a file costs (a file with one chunk: 56 node + 44 edge + 28 chunk + its name).
+//! rows are what a file costs (a file with one chunk: 56 node + 36 edge + 24 chunk + its name + 16 for each of two index entries).
 
 use crate::paged::{NIL, Slot};
 use crate::records::Kind;
@@ -197,8 +197,6 @@ pub(crate) struct Edge {
     pub(crate) next: u32,
     /// Next name of the same child.
     pub(crate) next_name: u32,
-    pub(crate) hash: u32,
-    pub(crate) chain: u32,
 }
 
 impl Edge {
@@ -299,7 +297,6 @@ pub(crate) struct Chunk {
     pub(crate) locked_to: u32,
     /// Slots that name it.
     pub(crate) refs: u32,
-    pub(crate) chain: u32,
     /// Storage class of its files, when all have the same.
     pub(crate) sclass: u8,
     pub(crate) archived: bool,
@@ -325,26 +322,28 @@ impl Chunk {
 
 impl Slot for Chunk {
     fn free_link(&self) -> u32 {
-        self.chain
+        self.refs
     }
 
     fn release(&mut self, next: u32) {
         *self = Chunk {
-            chain: next,
+            refs: next,
             ..Chunk::default()
         };
     }
 }
 
-/// An open file: a pair of session and inode. Inode 0 is vacant.
+/// An open file: a pair of session and inode.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Open {
     pub(crate) inode: u32,
     pub(crate) session: u32,
-    pub(crate) chain: u32,
     /// Neighbours in the session's list; `next` is the free link of a vacant row.
     pub(crate) prev: u32,
     pub(crate) next: u32,
+    /// Neighbours in the inode's list.
+    pub(crate) prev_of_inode: u32,
+    pub(crate) next_of_inode: u32,
     /// Inode 0 is legal in changelogs (`ACQUIRE(s,0)`), so vacancy needs its own mark.
     pub(crate) live: bool,
 }
@@ -364,7 +363,7 @@ impl Slot for Open {
 
 const _: () = {
     assert!(size_of::<Node>() == 56);
-    assert!(size_of::<Edge>() == 44);
-    assert!(size_of::<Chunk>() == 28);
+    assert!(size_of::<Edge>() == 36);
+    assert!(size_of::<Chunk>() == 24);
     assert!(NIL == 0);
 };
