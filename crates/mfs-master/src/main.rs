@@ -1,2 +1,10 @@
 //! `mfsmaster`: the metadata master.
-fn main() {}
+
+use std::process::ExitCode;
+
+use mfs_master::daemon;
+use mfs_master::service::Server;
+
+fn main() -> ExitCode {
+    daemon::main::<Server>()
+}

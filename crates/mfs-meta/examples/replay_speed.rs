@@ -1,5 +1,6 @@
 //! How long parsing and applying a changelog takes, without files and threads:
-//! `cargo run --release -p mfs-meta --example replay_speed [FILES]`.
+//! `cargo run --release -p mfs-meta --example replay_speed [FILES [OUT]]`. With OUT the changelog is written
+//! to that file instead, for timing whole programs (`scripts/bench-restore`).
 //!
 //! Each file is CREATE, WRITE, LENGTH, UNLOCK with an 18-byte name, 1000 files a directory.
 
@@ -51,6 +52,13 @@ fn main() {
         .and_then(|a| a.parse().ok())
         .unwrap_or(2_000_000);
     let text = log(files);
+    if let Some(out) = std::env::args().nth(2) {
+        if let Err(e) = std::fs::write(&out, text) {
+            eprintln!("{out}: {e}");
+            std::process::exit(1);
+        }
+        return;
+    }
     let start = Instant::now();
     let parsed = text
         .as_bytes()

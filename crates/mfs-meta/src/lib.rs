@@ -8,6 +8,7 @@
 mod access;
 mod apply;
 mod check;
+mod chunk_rows;
 mod chunks;
 mod edges;
 mod index;
@@ -29,6 +30,7 @@ mod view;
 
 pub use access::{Caller, R, SESFLAG_IGNOREGID, W, X};
 pub use apply::is_bad_name;
+pub use chunk_rows::ChunkInfo;
 pub use loader::{LoadOptions, Loaded, Loader};
 pub use query::{Child, NodeInfo};
 pub use rows::TreeStats;

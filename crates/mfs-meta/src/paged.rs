@@ -217,6 +217,17 @@ impl<T: Slot> Arena<T> {
         self.rows.get(i).expect("row of the arena")
     }
 
+    /// A row that was once handed out, in use or not.
+    #[inline]
+    pub(crate) fn get(&self, i: u32) -> Option<&T> {
+        self.rows.get(i).filter(|_| i != NIL)
+    }
+
+    /// All row numbers are below this.
+    pub(crate) fn limit(&self) -> u32 {
+        self.top
+    }
+
     /// A row in use, for writing.
     #[inline]
     pub(crate) fn at_mut(&mut self, i: u32) -> &mut T {

@@ -114,6 +114,10 @@ impl<'a> NodeInfo<'a> {
             None
         }
     }
+    /// Copies that the real size of a file-like node counts for each chunk.
+    pub fn copies(&self) -> u8 {
+        self.node.ratio()
+    }
     /// Entries of a directory.
     pub fn entries(&self) -> u32 {
         if self.kind() == Kind::Directory {

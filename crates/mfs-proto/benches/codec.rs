@@ -1,6 +1,7 @@
 //! Cost of decoding a request and encoding its answer, for the messages that dominate a metadata load.
 
 use divan::{Bencher, black_box};
+use mfs_proto::chunkserver::{Register, ReportedChunk, ServerMessage};
 use mfs_proto::client::attr::{Getattr, Lookup, LookupReply};
 use mfs_proto::client::{Attr, AttrReply, Cred, Reply, Request};
 use mfs_proto::frame::{CLIENT_MAX_PAYLOAD, Frames};
@@ -108,4 +109,29 @@ fn encode_lookup_reply(bencher: Bencher<'_, '_>) {
         Reply::Lookup(reply).encode(7, black_box(Version::MASTER), &mut out);
         out.len()
     });
+}
+
+/// One part of a chunkserver's registration: decoding and reading every chunk.
+#[divan::bench]
+fn decode_register_chunks_10000(bencher: Bencher<'_, '_>) {
+    let chunks: Vec<_> = (0..10_000)
+        .map(|chunkid| ReportedChunk {
+            chunkid,
+            version: 1,
+            marked: false,
+        })
+        .collect();
+    let mut frame = Vec::new();
+    ServerMessage::Register(Register::Chunks((&chunks).into())).encode(&mut frame);
+    let payload = frame.split_off(8);
+    bencher
+        .counter(divan::counter::ItemsCount::new(chunks.len()))
+        .bench(
+            || match ServerMessage::decode(msg::CSTOMA_REGISTER, black_box(&payload)) {
+                Ok(ServerMessage::Register(Register::Chunks(list))) => list
+                    .iter()
+                    .fold(0, |sum, chunk| sum ^ chunk.chunkid ^ u64::from(chunk.version)),
+                _ => 0,
+            },
+        );
 }

@@ -16,6 +16,10 @@ pub const CLIENT_MAX_PAYLOAD: u32 = 50_000_000;
 /// Longest payload accepted from a chunkserver, in bytes (spec 04 §2.2).
 pub const CHUNKSERVER_MAX_PAYLOAD: u32 = 500_000_000;
 
+/// Longest payload that a chunkserver accepts from its master, in bytes; on more it drops the connection
+/// (spec 05 §1.1).
+pub const TO_CHUNKSERVER_MAX_PAYLOAD: u32 = 10_000;
+
 /// Longest payload on the metalogger port in either direction, in bytes (spec 04 §2.2).
 pub const METALOGGER_MAX_PAYLOAD: u32 = 1_500_000;
 

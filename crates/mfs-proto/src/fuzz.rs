@@ -1,8 +1,10 @@
 //! Entry points for fuzzing: plain functions over arbitrary bytes that panic when a promise of this crate is
 //! broken.
 
+use crate::chunkserver::{MasterMessage, ServerMessage};
 use crate::client::{Answer, Expect, Request};
-use crate::frame::{CLIENT_MAX_PAYLOAD, Frames};
+use crate::frame::{CHUNKSERVER_MAX_PAYLOAD, CLIENT_MAX_PAYLOAD, Frame, Frames};
+use crate::status::Status;
 use crate::version::Version;
 
 /// One client version from each generation of layouts.
@@ -80,7 +82,47 @@ pub fn answer(msg: u32, payload: &[u8]) {
     }
 }
 
-fn only_frame(bytes: &[u8]) -> crate::frame::Frame<'_> {
+/// Splits `bytes` into frames of the chunkserver port and decodes each in both directions.
+pub fn chunkserver_stream(bytes: &[u8]) {
+    let mut frames = Frames::new(bytes, CHUNKSERVER_MAX_PAYLOAD);
+    while let Ok(Some(frame)) = frames.next_frame() {
+        chunkserver_report(frame.msg, frame.payload);
+        chunkserver_command(frame.msg, frame.payload);
+    }
+    assert!(frames.consumed() <= bytes.len());
+}
+
+/// What decodes as a message of a chunkserver encodes to the same bytes.
+pub fn chunkserver_report(msg: u32, payload: &[u8]) {
+    let Ok(decoded) = ServerMessage::decode(msg, payload) else {
+        return;
+    };
+    let mut out = Vec::new();
+    decoded.encode(&mut out);
+    assert_eq!(only_frame(&out), Frame { msg, payload });
+}
+
+/// What decodes as a message of the master to a chunkserver encodes to the same bytes, and its
+/// answer decodes.
+pub fn chunkserver_command(msg: u32, payload: &[u8]) {
+    for expect in [Expect::Plain, Expect::NoMid] {
+        let Ok(decoded) = MasterMessage::decode(msg, payload, expect) else {
+            continue;
+        };
+        let mut out = Vec::new();
+        decoded.encode(&mut out);
+        assert_eq!(only_frame(&out), Frame { msg, payload });
+        if let Some(answer) = decoded.answer(Status::IO) {
+            out.clear();
+            answer.encode(&mut out);
+            let frame = only_frame(&out);
+            let again = ServerMessage::decode(frame.msg, frame.payload);
+            assert_eq!(again, Ok(answer));
+        }
+    }
+}
+
+fn only_frame(bytes: &[u8]) -> Frame<'_> {
     let mut frames = Frames::new(bytes, u32::MAX);
     match frames.next_frame() {
         Ok(Some(frame)) if frames.consumed() == bytes.len() => frame,

@@ -1,18 +1,22 @@
-//! Message numbers of the client port and their names (spec 04 §7, §8, §13).
+//! Message numbers of the client port (spec 04 §7, §8, §13) and the chunkserver port (spec 05 §3), and their
+//! names.
 //!
-//! `CLTOMA` is client to master, `MATOCL` master to client; `ANTOAN`, `CLTOAN` and `ANTOCL` are spoken by any
-//! program. The number of an answer is the number of its request plus 1.
+//! `CLTOMA` is client to master, `MATOCL` master to client, `CSTOMA` chunkserver to master, `MATOCS` master to
+//! chunkserver; with `AN` for one side that side may be any program. The number of an answer is the number of
+//! its request plus 1.
 
 macro_rules! messages {
-    ($($name:ident = $number:literal;)*) => {
+    ($(#[$doc:meta])* $table:ident; $($name:ident = $number:literal;)*) => {
         $(#[doc = concat!("Message ", stringify!($number), ".")] pub const $name: u32 = $number;)*
 
-        /// Every message of the client port with its name. Number 499 is there twice, once for each direction.
-        pub const ALL: &[(u32, &str)] = &[$(($number, stringify!($name))),*];
+        $(#[$doc])*
+        pub const $table: &[(u32, &str)] = &[$(($number, stringify!($name))),*];
     };
 }
 
 messages! {
+    /// Every message of the client port with its name. Number 499 is there twice, once for each direction.
+    CLIENT_PORT;
     ANTOAN_NOP = 0;
     ANTOAN_UNKNOWN_COMMAND = 1;
     ANTOAN_BAD_COMMAND_SIZE = 2;
@@ -186,13 +190,55 @@ messages! {
     MATOCL_FUSE_INVALIDATE_CHUNK_CACHE = 706;
 }
 
+messages! {
+    /// Every message of the chunkserver port with its name, without those (0 to 81) that the client port has
+    /// too. 250, 300 and 302 and their answers are between chunkservers and tools; a chunkserver also takes
+    /// them from its master.
+    CHUNKSERVER_PORT;
+    CSTOMA_REGISTER = 100;
+    CSTOMA_SPACE = 101;
+    CSTOMA_CHUNK_DAMAGED = 102;
+    CSTOMA_CURRENT_LOAD = 103;
+    MATOCS_MASTER_ACK = 104;
+    CSTOMA_CHUNK_LOST = 105;
+    CSTOMA_ERROR_OCCURRED = 106;
+    CSTOMA_CHUNK_NEW = 107;
+    CSTOMA_LABELS = 109;
+    MATOCS_CREATE = 110;
+    CSTOMA_CREATE = 111;
+    MATOCS_DELETE = 120;
+    CSTOMA_DELETE = 121;
+    MATOCS_DUPLICATE = 130;
+    CSTOMA_DUPLICATE = 131;
+    MATOCS_SET_VERSION = 140;
+    CSTOMA_SET_VERSION = 141;
+    MATOCS_REPLICATE = 150;
+    CSTOMA_REPLICATE = 151;
+    MATOCS_CHUNKOP = 152;
+    CSTOMA_CHUNKOP = 153;
+    MATOCS_TRUNCATE = 160;
+    CSTOMA_TRUNCATE = 161;
+    MATOCS_DUPTRUNC = 170;
+    CSTOMA_DUPTRUNC = 171;
+    ANTOCS_GET_CHUNK_BLOCKS = 250;
+    CSTOAN_CHUNK_BLOCKS = 251;
+    ANTOCS_GET_CHUNK_CHECKSUM = 300;
+    CSTOAN_CHUNK_CHECKSUM = 301;
+    ANTOCS_GET_CHUNK_CHECKSUM_TAB = 302;
+    CSTOAN_CHUNK_CHECKSUM_TAB = 303;
+}
+
 /// The name of a message number. Of the two meanings of 499 it names the one that is in use, a request.
 pub fn name(msg: u32) -> Option<&'static str> {
-    let first = ALL.partition_point(|&(number, _)| number < msg);
-    match ALL.get(first) {
-        Some(&(number, name)) if number == msg => Some(name),
-        _ => None,
-    }
+    [CLIENT_PORT, CHUNKSERVER_PORT]
+        .into_iter()
+        .find_map(|table| {
+            let first = table.partition_point(|&(number, _)| number < msg);
+            match table.get(first) {
+                Some(&(number, name)) if number == msg => Some(name),
+                _ => None,
+            }
+        })
 }
 
 #[cfg(test)]
@@ -200,8 +246,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_is_sorted_and_found() {
-        assert!(ALL.windows(2).all(|w| w[0].0 <= w[1].0));
+    fn tables_are_sorted_and_found() {
+        assert!(CLIENT_PORT.windows(2).all(|w| w[0].0 <= w[1].0));
+        assert!(CHUNKSERVER_PORT.windows(2).all(|w| w[0].0 < w[1].0));
+        assert!(
+            CHUNKSERVER_PORT
+                .iter()
+                .all(|&(number, text)| name(number) == Some(text))
+        );
         assert_eq!(name(CLTOMA_FUSE_LOOKUP), Some("CLTOMA_FUSE_LOOKUP"));
         assert_eq!(name(499), Some("CLTOMA_FUSE_SUSTAINED_INODES_DEPRECATED"));
         assert_eq!(name(3), None);

@@ -1,12 +1,13 @@
-//! What registration needs beside its messages: blob, password digest, session flags, disabled
-//! operations (spec 04 §4). The messages are in [`crate::client::register`].
+//! What registration needs beside its messages: blob, digests, session flags, disabled operations
+//! (spec 04 §4, spec 05 §2.2). The messages are in [`crate::client::register`] and
+//! [`crate::chunkserver::register`].
 
 use md5::{Digest, Md5};
 
 /// The 64 bytes that every registration starts with.
 pub const BLOB: &[u8; 64] = b"DjI1GAQDULI5d2YjA26ypc3ovkhjvhciTQVx3CS4nYgtBoUcsljiVpsErJENHaw0";
 
-/// The random bytes of a GETRANDOM answer.
+/// The random bytes of a GETRANDOM answer, or those that a chunkserver is challenged with.
 pub type Challenge = [u8; 32];
 
 /// MD5 of a password, without a terminating zero; what `mfsmd5pass` and `md5pass=` give directly.
@@ -16,10 +17,21 @@ pub fn password_md5(password: &[u8]) -> [u8; 16] {
 
 /// The digest that a client with the right password sends (spec 04 §4.2).
 pub fn password_digest(challenge: &Challenge, password_md5: &[u8; 16]) -> [u8; 16] {
+    enclosed_md5(challenge, password_md5)
+}
+
+/// The digest that a chunkserver with the right `AUTH_CODE` sends (spec 05 §2.2 rule 3). A digest that nobody
+/// asked for is made with a challenge of 32 zero bytes.
+pub fn auth_digest(challenge: &Challenge, auth_code: &[u8]) -> [u8; 16] {
+    enclosed_md5(challenge, auth_code)
+}
+
+/// MD5 of the secret between the two halves of the challenge.
+fn enclosed_md5(challenge: &Challenge, secret: &[u8]) -> [u8; 16] {
     let (first, second) = challenge.split_at(16);
     Md5::new()
         .chain_update(first)
-        .chain_update(password_md5)
+        .chain_update(secret)
         .chain_update(second)
         .finalize()
         .into()

@@ -1,7 +1,8 @@
-//! Reading and writing the fields of a payload (spec 04 §1).
+//! Reading and writing the fields of a payload (spec 04 §1, spec 05 §0).
 //!
 //! [`Reader`] walks received bytes and checks every length; [`Writer`] appends fields to a buffer.
-//! Both know the version of the client, because some layouts depend on it (spec 04 §3).
+//! Both know the version of the client, because some layouts depend on it (spec 04 §3); nothing on the
+//! chunkserver port does.
 //! [`List`] is a repeated field: borrowed from received bytes, or from a slice that is to be sent.
 
 use std::fmt;
@@ -190,6 +191,12 @@ impl<'a> Reader<'a> {
     /// Everything that is left as a repeated field; fails if it is not a whole number of items.
     #[inline]
     pub fn list<T: Item<'a>>(&mut self) -> Result<List<'a, T>, Fault> {
+        if let Some(size) = T::SIZE {
+            return match self.remaining() % size {
+                0 => self.list_of(self.remaining() / size),
+                _ => Err(Fault::Length),
+            };
+        }
         let whole = *self;
         let mut count = 0;
         while !self.is_empty() {
@@ -206,8 +213,16 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn list_of<T: Item<'a>>(&mut self, count: usize) -> Result<List<'a, T>, Fault> {
         let mut whole = *self;
-        for _ in 0..count {
-            T::take(self)?;
+        match T::SIZE {
+            Some(size) => {
+                let length = count.checked_mul(size).ok_or(Fault::Length)?;
+                self.rest = self.rest.get(length..).ok_or(Fault::Length)?;
+            }
+            None => {
+                for _ in 0..count {
+                    T::take(self)?;
+                }
+            }
         }
         let used = whole.remaining() - self.remaining();
         whole.rest = whole.rest.get(..used).unwrap_or_default();
@@ -300,25 +315,97 @@ impl<'b, B: FrameBuf> Writer<'b, B> {
     }
 }
 
+/// A payload, or the part of one after its message id.
+pub(crate) trait Body<'a>: Sized {
+    fn take(r: &mut Reader<'a>) -> Result<Self, Fault>;
+    fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>);
+}
+
+/// Bodies that are nothing but their fields in order: integers (`u8`…`u64`) and `NAME`s.
+macro_rules! plain_body {
+    ($t:ident $(<$lt:lifetime>)? { $($field:ident: $kind:ident),* $(,)? }) => {
+        impl<'a> crate::wire::Body<'a> for $t $(<$lt>)? {
+            #[inline]
+            fn take(r: &mut crate::wire::Reader<'a>) -> Result<Self, crate::wire::Fault> {
+                Ok(Self { $($field: r.$kind()?),* })
+            }
+
+            #[inline]
+            fn put<B: crate::frame::FrameBuf>(&self, w: &mut crate::wire::Writer<'_, B>) {
+                $(w.$kind(self.$field);)*
+            }
+        }
+    };
+}
+pub(crate) use plain_body;
+
+/// Items of lists that are nothing but their fields in order.
+macro_rules! plain_item {
+    ($t:ident $(<$lt:lifetime>)? { $($field:ident: $kind:ident),* $(,)? }) => {
+        impl<'a> crate::wire::Item<'a> for $t $(<$lt>)? {
+            #[inline]
+            fn take(r: &mut crate::wire::Reader<'a>) -> Result<Self, crate::wire::Fault> {
+                Ok(Self { $($field: r.$kind()?),* })
+            }
+
+            #[inline]
+            fn put<B: crate::frame::FrameBuf>(&self, w: &mut crate::wire::Writer<'_, B>) {
+                $(w.$kind(self.$field);)*
+            }
+        }
+    };
+}
+pub(crate) use plain_item;
+
+/// Items of lists that are nothing but integers in order, so that every item has the same size.
+macro_rules! fixed_item {
+    ($t:ident { $($field:ident: $kind:ident),* $(,)? }) => {
+        impl crate::wire::Item<'_> for $t {
+            const SIZE: Option<usize> = Some(0 $(+ size_of::<$kind>())*);
+
+            #[inline]
+            fn take(r: &mut crate::wire::Reader<'_>) -> Result<Self, crate::wire::Fault> {
+                Ok(Self { $($field: r.$kind()?),* })
+            }
+
+            #[inline]
+            fn put<B: crate::frame::FrameBuf>(&self, w: &mut crate::wire::Writer<'_, B>) {
+                $(w.$kind(self.$field);)*
+            }
+        }
+    };
+}
+pub(crate) use fixed_item;
+
 /// One element of a repeated field.
 pub trait Item<'a>: Copy {
+    /// Bytes of an element, if all have the same size and any bytes of that size are one. A received list
+    /// of such elements is checked by its length alone, and can be entered at any place.
+    const SIZE: Option<usize> = None;
     /// Reads one element.
     fn take(r: &mut Reader<'a>) -> Result<Self, Fault>;
     /// Appends one element.
     fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>);
 }
 
-impl Item<'_> for u32 {
-    #[inline]
-    fn take(r: &mut Reader<'_>) -> Result<Self, Fault> {
-        r.u32()
-    }
+macro_rules! integer_item {
+    ($($t:ident),*) => {
+        $(impl Item<'_> for $t {
+            const SIZE: Option<usize> = Some(size_of::<$t>());
 
-    #[inline]
-    fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
-        w.u32(*self);
-    }
+            #[inline]
+            fn take(r: &mut Reader<'_>) -> Result<Self, Fault> {
+                r.$t()
+            }
+
+            #[inline]
+            fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
+                w.$t(*self);
+            }
+        })*
+    };
 }
+integer_item!(u32, u64);
 
 #[derive(Debug, Clone, Copy)]
 enum Source<'a, T> {
@@ -426,7 +513,7 @@ impl<'a, T: Item<'a>> Iterator for ListIter<'a, T> {
     fn next(&mut self) -> Option<T> {
         match &mut self.source {
             Source::Received { bytes, count } => {
-                // The bytes were walked when the list was made, so an error cannot happen here;
+                // The bytes were checked when the list was made, so an error cannot happen here;
                 // if it did, the list would end.
                 *count = count.checked_sub(1)?;
                 T::take(bytes).ok()
@@ -437,6 +524,25 @@ impl<'a, T: Item<'a>> Iterator for ListIter<'a, T> {
                 Some(*first)
             }
         }
+    }
+
+    /// Without reading what is skipped, if the items have a fixed size; so does `skip`.
+    #[inline]
+    fn nth(&mut self, n: usize) -> Option<T> {
+        match (&mut self.source, T::SIZE) {
+            (Source::Received { bytes, count }, Some(size)) => {
+                let skipped = n.min(*count);
+                bytes.rest = bytes.rest.get(skipped * size..).unwrap_or_default();
+                *count -= skipped;
+            }
+            (Source::Received { .. }, None) => {
+                for _ in 0..n {
+                    self.next()?;
+                }
+            }
+            (Source::Own(items), _) => *items = items.get(n..).unwrap_or_default(),
+        }
+        self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

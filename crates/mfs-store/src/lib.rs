@@ -3,4 +3,5 @@
 pub mod changelog;
 pub mod fs;
 pub mod image;
+pub mod lifecycle;
 pub mod lock;

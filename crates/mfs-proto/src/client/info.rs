@@ -1,6 +1,6 @@
 //! Questions of tools about files and trees (spec 04 §7.14).
 
-use super::{Body, Expect, mids, plain_item};
+use super::{Body, Expect, fixed_item, mids};
 use crate::frame::FrameBuf;
 use crate::wire::{Fault, Item, List, Reader, Writer};
 
@@ -58,7 +58,7 @@ pub struct ChunkCopy {
     pub state: u8,
 }
 
-plain_item!(ChunkCopy {
+fixed_item!(ChunkCopy {
     ip: u32,
     port: u16,
     state: u8
@@ -298,7 +298,7 @@ pub struct ChunkInfo {
     pub copies: u8,
 }
 
-plain_item!(ChunkInfo {
+fixed_item!(ChunkInfo {
     chunkid: u64,
     size: u32,
     copies: u8

@@ -55,8 +55,7 @@ pub use common::{
 pub use dispatch::{State, allowed};
 pub use request::Request;
 
-use crate::frame::FrameBuf;
-use crate::wire::{Fault, Reader, Writer};
+pub(crate) use crate::wire::{Body, fixed_item, plain_body, plain_item};
 
 /// What a request asked for, where the layout of its answer depends on that. From [`Request::expect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,12 +80,6 @@ pub enum Expect {
     ClassDefinitions,
 }
 
-/// A request payload.
-pub(crate) trait Body<'a>: Sized {
-    fn take(r: &mut Reader<'a>) -> Result<Self, Fault>;
-    fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>);
-}
-
 /// The message id of a request payload, if it has one.
 pub(crate) trait Mid {
     fn message_id(&self) -> Option<u32> {
@@ -105,39 +98,3 @@ macro_rules! mids {
     };
 }
 pub(crate) use mids;
-
-/// Bodies that are nothing but their fields in order: integers (`u8`…`u64`) and `NAME`s.
-macro_rules! plain_body {
-    ($t:ident $(<$lt:lifetime>)? { $($field:ident: $kind:ident),* $(,)? }) => {
-        impl<'a> crate::client::Body<'a> for $t $(<$lt>)? {
-            #[inline]
-            fn take(r: &mut crate::wire::Reader<'a>) -> Result<Self, crate::wire::Fault> {
-                Ok(Self { $($field: r.$kind()?),* })
-            }
-
-            #[inline]
-            fn put<B: crate::frame::FrameBuf>(&self, w: &mut crate::wire::Writer<'_, B>) {
-                $(w.$kind(self.$field);)*
-            }
-        }
-    };
-}
-pub(crate) use plain_body;
-
-/// Items of lists that are nothing but their fields in order.
-macro_rules! plain_item {
-    ($t:ident $(<$lt:lifetime>)? { $($field:ident: $kind:ident),* $(,)? }) => {
-        impl<'a> crate::wire::Item<'a> for $t $(<$lt>)? {
-            #[inline]
-            fn take(r: &mut crate::wire::Reader<'a>) -> Result<Self, crate::wire::Fault> {
-                Ok(Self { $($field: r.$kind()?),* })
-            }
-
-            #[inline]
-            fn put<B: crate::frame::FrameBuf>(&self, w: &mut crate::wire::Writer<'_, B>) {
-                $(w.$kind(self.$field);)*
-            }
-        }
-    };
-}
-pub(crate) use plain_item;

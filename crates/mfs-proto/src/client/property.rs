@@ -1,7 +1,7 @@
 //! Properties of objects that tools read and set: storage class, trash time, extra attributes, archive flag
 //! (spec 04 §7.11). In all answers files come before directories.
 
-use super::{Body, mids, plain_body, plain_item};
+use super::{Body, fixed_item, mids, plain_body};
 use crate::frame::FrameBuf;
 use crate::wire::{Fault, Item, List, Reader, Writer};
 
@@ -74,7 +74,7 @@ pub struct TrashtimeCount {
     pub count: u32,
 }
 
-plain_item!(TrashtimeCount {
+fixed_item!(TrashtimeCount {
     trashtime: u32,
     count: u32
 });
@@ -138,7 +138,7 @@ pub struct EattrCount {
     pub count: u32,
 }
 
-plain_item!(EattrCount {
+fixed_item!(EattrCount {
     eattr: u8,
     count: u32
 });

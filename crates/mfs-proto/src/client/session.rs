@@ -1,6 +1,6 @@
 //! Session upkeep and questions about the master itself (spec 04 §2.7, §7.1, §7.2).
 
-use super::{Body, Mid, mids, plain_body, plain_item};
+use super::{Body, Mid, fixed_item, mids, plain_body};
 use crate::frame::FrameBuf;
 use crate::version::Version;
 use crate::wire::{Fault, List, Reader, Writer};
@@ -78,7 +78,7 @@ pub struct Amtime {
     pub mtime: u32,
 }
 
-plain_item!(Amtime {
+fixed_item!(Amtime {
     inode: u32,
     atime: u32,
     mtime: u32

@@ -1,7 +1,7 @@
 //! Extended attributes and POSIX ACLs (spec 04 §7.9).
 
 use super::common::Cred;
-use super::{Body, Expect, mids, plain_item};
+use super::{Body, Expect, fixed_item, mids};
 use crate::frame::FrameBuf;
 use crate::wire::{Fault, List, Reader, Writer};
 
@@ -184,7 +184,7 @@ pub struct AclEntry {
     pub perm: u16,
 }
 
-plain_item!(AclEntry { id: u32, perm: u16 });
+fixed_item!(AclEntry { id: u32, perm: u16 });
 
 /// A POSIX ACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

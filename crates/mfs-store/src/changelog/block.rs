@@ -343,7 +343,7 @@ mod tests {
             b"",
             b"12",
             b"1 :",
-            b"\0001:",
+            b"\x001:",
             b"x1:",
         ] {
             assert_eq!(line_number(bad), None, "{bad:?}");

@@ -134,7 +134,7 @@ pub struct ReplayReport {
     /// Events beyond those.
     pub more_events: u64,
     /// With [`OnError::KeepBest`]: why it ended before the end.
-    pub stopped: Option<ReplayError>,
+    pub stopped: Option<Box<ReplayError>>,
     /// Lines behind the one that stopped it, or behind [`ReplayOptions::until`].
     pub left_out: Option<LeftOut>,
     /// The files.
@@ -242,7 +242,7 @@ pub fn replay<R: Replay>(
     state: &mut R,
     options: &ReplayOptions,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<ReplayReport, ReplayError> {
+) -> Result<ReplayReport, Box<ReplayError>> {
     let strict = state.set_tolerance(options.tolerance);
     let mut run = Run {
         start: state.version(),
@@ -289,7 +289,7 @@ enum Step {
 }
 
 impl<R: Replay> Run<'_, R> {
-    fn all(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), ReplayError> {
+    fn all(&mut self, progress: &mut dyn FnMut(&Progress)) -> Result<(), Box<ReplayError>> {
         if let Some(Until::Version(wanted)) = self.options.until
             && wanted < self.start
         {
@@ -362,7 +362,7 @@ impl<R: Replay> Run<'_, R> {
         }
     }
 
-    fn next_batch(&mut self) -> Result<Option<Batch>, ReplayError> {
+    fn next_batch(&mut self) -> Result<Option<Batch>, Box<ReplayError>> {
         self.lines.next_batch().map_err(|e| {
             let place = Place {
                 file: Arc::clone(&e.file),
@@ -375,7 +375,7 @@ impl<R: Replay> Run<'_, R> {
     }
 
     #[inline]
-    fn line(&mut self, batch: &Batch, entry: &Entry<'_>) -> Result<Step, ReplayError> {
+    fn line(&mut self, batch: &Batch, entry: &Entry<'_>) -> Result<Step, Box<ReplayError>> {
         let due = self.state.version();
         let number = entry.number;
         if let Some(Until::Version(wanted)) = self.options.until
@@ -440,7 +440,7 @@ impl<R: Replay> Run<'_, R> {
 
     /// The line that is due is in no file, or is damaged in all that have it.
     #[cold]
-    fn missing(&mut self, batch: &Batch, entry: &Entry<'_>, due: u64) -> ReplayError {
+    fn missing(&mut self, batch: &Batch, entry: &Entry<'_>, due: u64) -> Box<ReplayError> {
         if let Some((place, number, text, error)) = self.damaged.take() {
             let mut damaged = self.error(None, number, ReplayFault::Parse(error));
             damaged.text = text;
@@ -474,14 +474,14 @@ impl<R: Replay> Run<'_, R> {
         line: Option<(&Batch, &Entry<'_>)>,
         version: u64,
         fault: ReplayFault,
-    ) -> ReplayError {
-        ReplayError {
+    ) -> Box<ReplayError> {
+        Box::new(ReplayError {
             place: line.and_then(|(batch, entry)| batch.place(entry)),
             version,
             text: line.map_or(String::new(), |(batch, entry)| shown(batch.text(entry))),
             fault,
             events: Vec::new(),
-        }
+        })
     }
 
     fn event(&mut self, event: Event) {
@@ -508,7 +508,7 @@ impl<R: Replay> Run<'_, R> {
         }
     }
 
-    fn report(mut self, result: Result<(), ReplayError>) -> Result<ReplayReport, ReplayError> {
+    fn report(mut self, result: Result<(), Box<ReplayError>>) -> Result<ReplayReport, Box<ReplayError>> {
         let stopped = match result {
             Ok(()) => None,
             Err(mut error)
@@ -556,7 +556,7 @@ impl<R: Replay> Run<'_, R> {
 }
 
 impl ReplayError {
-    fn at(mut self, place: Place) -> ReplayError {
+    fn at(mut self: Box<Self>, place: Place) -> Box<ReplayError> {
         self.place = Some(place);
         self
     }

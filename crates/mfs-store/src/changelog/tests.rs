@@ -48,7 +48,7 @@ fn run(
     files: &[&[u8]],
     from: u64,
     options: &ReplayOptions,
-) -> Result<(u64, ReplayReport), ReplayError> {
+) -> Result<(u64, ReplayReport), Box<ReplayError>> {
     let mut model = Model {
         version: from,
         seen: Vec::new(),
@@ -60,7 +60,7 @@ fn run(
     Ok((model.version, report))
 }
 
-fn strict(files: &[&[u8]], from: u64) -> Result<(u64, ReplayReport), ReplayError> {
+fn strict(files: &[&[u8]], from: u64) -> Result<(u64, ReplayReport), Box<ReplayError>> {
     run(files, from, &ReplayOptions::default())
 }
 

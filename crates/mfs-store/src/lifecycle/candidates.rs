@@ -41,7 +41,9 @@ impl Verdict {
             Ok(checked) => Some(Verdict::Valid(checked)),
             Err(CheckError::Missing(_)) => None,
             Err(error) => {
-                let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+                let meta = std::fs::metadata(path)
+                    .ok()
+                    .filter(std::fs::Metadata::is_file);
                 Some(Verdict::Bad {
                     head: peek(path).ok().flatten(),
                     size: meta.map_or(0, |meta| meta.len()),

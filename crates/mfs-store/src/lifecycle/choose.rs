@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::candidates::{Candidate, Verdict};
-use super::{DataDir, METADATA, METADATA_BACK, METADATA_TMP, Note};
+use super::{DataDir, METADATA, METADATA_BACK, METADATA_CRC, METADATA_TMP, Note};
 use crate::image::{CheckError, Checked};
 
 /// How a start looks for its image.
@@ -57,7 +57,11 @@ impl fmt::Display for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for image in &self.0 {
             let (version, id) = (image.checked.version(), image.checked.meta_id());
-            write!(f, "\n{} - version: {version} ; id: {id:016X}", image.path.display())?;
+            write!(
+                f,
+                "\n{} - version: {version} ; id: {id:016X}",
+                image.path.display()
+            )?;
         }
         Ok(())
     }
@@ -179,7 +183,10 @@ impl DataDir {
             return Err(ChooseError::NoneValid);
         };
         let mut notes = Vec::new();
-        let id = images.iter().map(|i| i.checked.meta_id()).find(|&id| id != 0);
+        let id = images
+            .iter()
+            .map(|i| i.checked.meta_id())
+            .find(|&id| id != 0);
         let foreign = |image: &Image| {
             let other = image.checked.meta_id();
             other != 0 && Some(other) != id
@@ -211,10 +218,13 @@ impl DataDir {
             let Verdict::Bad { error, head, size } = &candidate.verdict else {
                 continue;
             };
-            notes.push(Note::NotUsable {
-                path: candidate.path.clone(),
-                reason: error.to_string(),
-            });
+            // Checksums are no image by nature.
+            if candidate.path != self.at(METADATA_CRC) {
+                notes.push(Note::NotUsable {
+                    path: candidate.path.clone(),
+                    reason: error.to_string(),
+                });
+            }
             match head {
                 Some(head) => {
                     let ours = id == 0 || head.meta_id == 0 || head.meta_id == id;
@@ -318,8 +328,6 @@ fn looks_like_backup(path: &Path, size: u64) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy());
     name.is_some_and(|name| {
         name == METADATA_BACK
-            || (size > 0
-                && name.starts_with(METADATA_BACK)
-                && name != METADATA_TMP)
+            || (size > 0 && name.starts_with(METADATA_BACK) && name != METADATA_TMP)
     })
 }

@@ -116,7 +116,9 @@ pub enum LoadError {
     #[error("changelog files not found")]
     NoChangelogs,
     /// The wanted time is before everything that the changelogs tell.
-    #[error("changelogs do not reach back to the wanted time: their first change {version} was made at {time}")]
+    #[error(
+        "changelogs do not reach back to the wanted time: their first change {version} was made at {time}"
+    )]
     TimeTooEarly {
         /// First change behind the wanted time.
         version: u64,
@@ -252,7 +254,9 @@ impl DataDir {
         if let Some(Until::Version(wanted)) = options.until
             && choice.images.iter().any(|i| i.checked.version() <= wanted)
         {
-            choice.images.retain(|image| image.checked.version() <= wanted);
+            choice
+                .images
+                .retain(|image| image.checked.version() <= wanted);
             choice.damaged = None;
         }
         let (meta, renumber, image) = load_first(&mut choice, &options, observe)?;
@@ -264,7 +268,7 @@ impl DataDir {
             mode,
         };
         if mode == Mode::Restore {
-            let report = replay_onto(&mut loaded.meta, self.changelogs()?, &options, observe)?;
+            let report = replay_files(&mut loaded.meta, self.changelogs()?, &options, observe)?;
             let end = report.end;
             loaded.replay = Some(report);
             judge(&choice, end, &options, observe)?;
@@ -307,7 +311,7 @@ fn load_first(
 ///
 /// # Errors
 /// [`LoadError::Replay`].
-pub(super) fn replay_onto(
+pub fn replay_files(
     meta: &mut Metadata,
     inputs: Vec<Input>,
     options: &LoadOptions,
@@ -330,7 +334,7 @@ pub(super) fn replay_onto(
     for event in events {
         observe(Step::ChangelogEvent(event));
     }
-    Ok(result.map_err(Box::new)?)
+    Ok(result?)
 }
 
 /// Whether a state of version `end` may be taken although there are damaged files.
@@ -345,7 +349,7 @@ fn judge(
         && options.until.is_none()
     {
         let (path, version) = (path.clone(), *version);
-        if !options.ignore {
+        if !options.ignore && options.on_error == OnError::Stop {
             return Err(LoadError::FallsShort { path, version, end });
         }
         observe(Step::Note(&Note::FallsShort { path, version, end }));

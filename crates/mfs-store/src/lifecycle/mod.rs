@@ -39,7 +39,7 @@ use crate::fs::{Fs, OsFs};
 pub use candidates::{Candidate, Head, Verdict};
 pub use choose::{Choice, ChooseError, Image, Mode};
 pub use emergency::{EMERGENCY_PATHS, EmergencyError};
-pub use load::{LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image};
+pub use load::{LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image, replay_files};
 pub use restore::{RestoreError, RestoreOptions, Restored};
 pub use store::{StoreError, StoreOptions, Stored};
 
@@ -158,7 +158,11 @@ impl fmt::Display for Note {
                 write!(f, "{}: different id number - ignored", path.display())
             }
             Note::Newer { path, version } => {
-                write!(f, "{} has a newer version ({version}) - ignored", path.display())
+                write!(
+                    f,
+                    "{} has a newer version ({version}) - ignored",
+                    path.display()
+                )
             }
             Note::FallsShort { path, version, end } => write!(
                 f,
@@ -177,7 +181,9 @@ impl fmt::Display for Note {
 impl DataDir {
     /// The data directory at `dir`.
     pub fn new(dir: &Path) -> DataDir {
-        let emergency = EMERGENCY_PATHS.iter().map(|d| Path::new(d).join(METADATA_EMERGENCY));
+        let emergency = EMERGENCY_PATHS
+            .iter()
+            .map(|d| Path::new(d).join(METADATA_EMERGENCY));
         DataDir {
             dir: dir.to_owned(),
             fs: Arc::new(OsFs),
@@ -212,7 +218,9 @@ impl DataDir {
 
     /// Brings renames to the disk.
     fn sync(&self) -> Result<(), FileError> {
-        self.fs.sync_dir(&self.dir).map_err(failed("sync", &self.dir))
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(failed("sync", &self.dir))
     }
 
     /// Moves a file to `PREFIX` + name + `.XXXXXX` with six random letters, a name that is not taken.
@@ -247,7 +255,12 @@ impl DataDir {
                 n /= 62;
             }
             let path = self.at(&name);
-            if self.fs.stat(&path).map_err(failed("stat", &path))?.is_none() {
+            if self
+                .fs
+                .stat(&path)
+                .map_err(failed("stat", &path))?
+                .is_none()
+            {
                 return Ok(path);
             }
         }
@@ -256,7 +269,9 @@ impl DataDir {
 
 impl fmt::Debug for DataDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DataDir").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("DataDir")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,128 @@
+//! Moves copies from full servers to empty ones (spec 05 §18): one more copy here, and the surplus goes there.
+
+use mfs_meta::ChunkInfo;
+
+use crate::class::{LabelMode, Wanted};
+use crate::config::{ReplicationClass, UniqueMode};
+use crate::copies::{CopyList, CopyState};
+use crate::effect::Log;
+use crate::labels;
+use crate::state::{Chunks, TICKS_PER_SECOND};
+
+/// A difference above so many times the acceptable one is large.
+const LARGE: f64 = 1.5;
+/// Seconds between two moves for small differences, times the difference.
+const CALM: f64 = 0.01;
+
+impl Chunks {
+    /// Starts to move a copy of a chunk that has all it wants, if that evens out the servers.
+    pub(crate) fn rebalance(
+        &mut self,
+        log: &mut dyn Log,
+        row: u32,
+        info: &ChunkInfo,
+        wanted: &Wanted<'_>,
+        copies: &CopyList,
+    ) {
+        let now = log.now();
+        // One surplus copy at a time; what is being deleted may come back as a record.
+        if copies.iter().any(|c| c.state != CopyState::Valid) || self.is_replicated(row) {
+            return;
+        }
+        let acceptable = self.config.acceptable_difference / 100.0;
+        let class_of = |difference: f64| {
+            if difference > LARGE * acceptable {
+                ReplicationClass::ExtremeRebalance
+            } else {
+                ReplicationClass::Rebalance
+            }
+        };
+        let matched: Vec<Option<usize>> = if self.needs_matching(wanted) {
+            let servers: Vec<_> = copies.iter().map(|c| self.candidate(c.server)).collect();
+            labels::matching(wanted.entries, &servers).entry
+        } else {
+            vec![None; copies.len()]
+        };
+        let mut best: Option<(f64, u16, u16)> = None;
+        for (at, copy) in copies.iter().enumerate() {
+            let Some(from) = self.servers.get(copy.server) else {
+                continue;
+            };
+            for (slot, to) in self.servers.connected() {
+                let difference = from.usage() - to.usage();
+                if difference <= 0.0
+                    || best.is_some_and(|b| b.0 >= difference)
+                    || !to.is_countable()
+                    || !to.is_fit()
+                    || copies.iter().any(|c| c.server == slot)
+                {
+                    continue;
+                }
+                let class = class_of(difference);
+                if self.may_read_from(copy.server, class, now)
+                    && self.may_write_to(slot, class, now)
+                    && self.is_unique(copies, copy.server, slot)
+                    && self.label_allows(wanted, &matched, at, slot)
+                {
+                    best = Some((difference, copy.server, slot));
+                }
+            }
+        }
+        let Some((difference, source, destination)) = best else {
+            return;
+        };
+        let at = self.tick as f64 / f64::from(TICKS_PER_SECOND);
+        if difference <= acceptable && at < self.last_rebalance + CALM / difference {
+            return;
+        }
+        self.last_rebalance = at;
+        self.jobs.copy_rebalance += 1;
+        self.copies.set_needs_increase(row, true);
+        self.send_replicate(log, row, info, source, destination);
+    }
+
+    fn is_replicated(&self, row: u32) -> bool {
+        // Few replications run at a time, and a chunk has few possible destinations.
+        self.replications.len() > self.servers.list.len()
+            && self
+                .servers
+                .connected()
+                .any(|(slot, _)| self.replications.contains_key(&(row, slot)))
+            || self.replications.len() <= self.servers.list.len()
+                && self.replications.keys().any(|k| k.0 == row)
+    }
+
+    /// With a unique mode: no copy but the one that goes is on the address or rack of the destination.
+    fn is_unique(&self, copies: &CopyList, source: u16, destination: u16) -> bool {
+        if self.config.unique_mode == UniqueMode::Server {
+            return true;
+        }
+        let group = self.candidate(destination).group;
+        copies
+            .iter()
+            .all(|c| c.server == source || self.candidate(c.server).group != group)
+    }
+
+    /// The destination must do for the entry that the source does for.
+    fn label_allows(
+        &self,
+        wanted: &Wanted<'_>,
+        matched: &[Option<usize>],
+        source: usize,
+        destination: u16,
+    ) -> bool {
+        if !wanted.has_labels() {
+            return true;
+        }
+        let labels = self.candidate(destination).labels;
+        match matched[source] {
+            Some(entry) => labels::fits(&wanted.entries[entry], labels),
+            None if wanted.mode == LabelMode::Loose => true,
+            None => wanted
+                .entries
+                .iter()
+                .enumerate()
+                .any(|(e, masks)| !matched.contains(&Some(e)) && labels::fits(masks, labels)),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What chunkservers report about copies, and copies that go with their server (spec 05 §7).
+
+use mfs_meta::op::Op;
+
+use crate::copies::CopyState;
+use crate::effect::{Log, ServerId};
+use crate::operation::OpKind;
+use crate::state::{Chunks, LOST_DELAY, NEW_DELAY, UNKNOWN_CHUNK_LIFE};
+
+/// In reported versions: the copy is on a disk marked for removal.
+const MARKED: u32 = 1 << 31;
+
+impl Chunks {
+    /// Copies that a server has: a part of its registration, or new ones (spec 05 §7.1). Bit 31 of a version =
+    /// marked for removal.
+    pub fn report(
+        &mut self,
+        log: &mut dyn Log,
+        server: ServerId,
+        copies: impl IntoIterator<Item = (u64, u32)>,
+    ) {
+        let Some(slot) = self.servers.slot(server) else {
+            return;
+        };
+        self.new_until = self.tick + NEW_DELAY;
+        for (chunk, version) in copies {
+            let marked = version & MARKED != 0;
+            self.report_copy(log, slot, chunk, version & !MARKED, marked);
+        }
+    }
+
+    fn report_copy(
+        &mut self,
+        log: &mut dyn Log,
+        slot: u16,
+        chunk: u64,
+        version: u32,
+        marked: bool,
+    ) {
+        let Some(row) = self.known_row(log, chunk, version) else {
+            return;
+        };
+        self.settle(log, row);
+        let Some(info) = log.meta().chunk_in_row(row) else {
+            return;
+        };
+        match self.copies.find(row, slot) {
+            Some(state) => {
+                if state.is_usable() && state.is_marked() != marked {
+                    self.copies.set(row, slot, state.marked(marked));
+                }
+            }
+            None => {
+                let added = if version == info.version {
+                    self.copies.set(row, slot, CopyState::Valid.marked(marked))
+                } else {
+                    self.copies.set_wrong(row, slot, version, marked)
+                };
+                if !added {
+                    tracing::warn!(chunk, "more copies of a chunk than can be recorded");
+                }
+                self.copies.set_needs_increase(row, true);
+            }
+        }
+    }
+
+    /// The row of a chunk that a server reports. A chunk that is not known becomes so, for it may belong to files
+    /// that this metadata has lost: it is kept for seven days, damaged or not.
+    fn known_row(&mut self, log: &mut dyn Log, chunk: u64, version: u32) -> Option<u32> {
+        if let Some(row) = log.meta().chunk_row(chunk) {
+            return Some(row);
+        }
+        let op = Op::ChunkAdd {
+            id: chunk,
+            version,
+            lock: log.now().saturating_add(UNKNOWN_CHUNK_LIFE),
+        };
+        if let Err(status) = log.apply(&op) {
+            tracing::warn!(chunk, version, %status, "a chunkserver reports an impossible chunk");
+            return None;
+        }
+        tracing::info!(chunk, version, "a chunkserver has a chunk that is not known");
+        let row = log.meta().chunk_row(chunk)?;
+        if let Some(info) = log.meta().chunk_in_row(row) {
+            self.recount(log.meta(), row, &info);
+        }
+        Some(row)
+    }
+
+    /// Copies that cannot be read (spec 05 §7.2).
+    pub fn damaged(
+        &mut self,
+        log: &mut dyn Log,
+        server: ServerId,
+        chunks: impl IntoIterator<Item = u64>,
+    ) {
+        let Some(slot) = self.servers.slot(server) else {
+            return;
+        };
+        for chunk in chunks {
+            let Some(row) = self.known_row(log, chunk, 0) else {
+                continue;
+            };
+            self.settle(log, row);
+            if self.copies.find(row, slot) == Some(CopyState::Invalid) {
+                continue;
+            }
+            self.copies.set(row, slot, CopyState::Invalid);
+            self.copies.set_needs_increase(row, true);
+            self.copies_vanished(log, row);
+        }
+    }
+
+    /// Copies that a server has no longer (spec 05 §7.3).
+    pub fn lost(
+        &mut self,
+        log: &mut dyn Log,
+        server: ServerId,
+        chunks: impl IntoIterator<Item = u64>,
+    ) {
+        let Some(slot) = self.servers.slot(server) else {
+            return;
+        };
+        self.lost_until = self.tick + LOST_DELAY;
+        for chunk in chunks {
+            let Some(row) = log.meta().chunk_row(chunk) else {
+                continue;
+            };
+            self.settle(log, row);
+            if self.copies.find(row, slot).is_none() {
+                continue;
+            }
+            self.copies.remove(row, slot);
+            self.copies.set_needs_increase(row, true);
+            self.copies_vanished(log, row);
+            self.drop_record(log, row);
+        }
+    }
+
+    /// Drops the copies of a chunk that are on servers which are gone (spec 05 §7.4).
+    pub(crate) fn settle(&mut self, log: &mut dyn Log, row: u32) {
+        if self.servers.gone() == 0 {
+            return;
+        }
+        let mut dropped = false;
+        for copy in self.copies.list(row) {
+            if self.servers.is_gone(copy.server) {
+                self.copies.remove(row, copy.server);
+                dropped = true;
+            }
+        }
+        if dropped {
+            self.copies.set_needs_increase(row, true);
+            self.copies_vanished(log, row);
+        }
+    }
+
+    /// What follows when copies of a chunk went or became useless: the operation on them may be over now, and other
+    /// copies may be needed.
+    fn copies_vanished(&mut self, log: &mut dyn Log, row: u32) {
+        let lost_answer = self
+            .operations
+            .get(&row)
+            .is_some_and(|op| op.awaited.iter().any(|&s| !self.is_awaited(row, s)));
+        if lost_answer {
+            self.operation_lost_answers(log, row);
+        }
+        self.queue_check(log, row, true);
+    }
+
+    fn is_awaited(&self, row: u32, slot: u16) -> bool {
+        self.copies.find(row, slot).is_some_and(CopyState::is_busy)
+    }
+
+    /// Some servers will not answer an operation: their copies are gone, or damaged.
+    fn operation_lost_answers(&mut self, log: &mut dyn Log, row: u32) {
+        let copies = &self.copies;
+        if let Some(op) = self.operations.get_mut(&row) {
+            op.awaited
+                .retain(|s| copies.find(row, *s).is_some_and(CopyState::is_busy));
+            if op.kind != OpKind::Replicate {
+                op.interrupted = true;
+                op.unknown = true;
+            }
+        }
+        self.conclude_if_over(log, row);
+    }
+
+    /// Settles at once what waits for a server that is gone; all other chunks are settled when they are touched.
+    pub(crate) fn forget_server(&mut self, log: &mut dyn Log, slot: u16) {
+        self.deletions.retain(|&(_, s)| s != slot);
+        let mut forgotten = Vec::new();
+        self.replications.retain(|&(row, dst), r| {
+            if r.source == Some(slot) {
+                r.source = None;
+            }
+            if dst == slot {
+                forgotten.push((row, r.source));
+            }
+            dst != slot
+        });
+        for (_, source) in forgotten {
+            self.replication_ended_at(source, None);
+        }
+        let mut rows: Vec<u32> = self
+            .operations
+            .iter()
+            .filter(|(_, op)| op.awaited.contains(&slot))
+            .map(|(&row, _)| row)
+            .collect();
+        rows.sort_unstable();
+        for row in rows {
+            self.settle(log, row);
+        }
+    }
+
+    /// Removes the record of a chunk that nobody names and that nobody has, if nothing speaks against it (spec 05
+    /// §7.5).
+    pub(crate) fn drop_record(&mut self, log: &mut dyn Log, row: u32) {
+        let Some(info) = log.meta().chunk_in_row(row) else {
+            return;
+        };
+        let now = log.now();
+        let droppable = info.refs == 0
+            && !Self::is_locked(&info, now)
+            && self.has_all_data_of(info.id)
+            && self.copies.tally(row).total() == 0
+            && !self.copies.has_operation(row)
+            && !self.is_held(info.id, now);
+        if droppable {
+            let op = Op::ChunkDel {
+                id: info.id,
+                version: info.version,
+            };
+            match log.apply(&op) {
+                Ok(_) => self.forget_chunk(row, info.id),
+                Err(status) => {
+                    tracing::error!(chunk = info.id, %status, "chunk cannot be removed");
+                }
+            }
+        }
+    }
+
+    fn forget_chunk(&mut self, row: u32, chunk: u64) {
+        self.copies.clear(row);
+        self.burned.remove(&chunk);
+        self.holds.remove(&chunk);
+        self.unfinished.remove(chunk);
+        self.unresolved.remove(&chunk);
+        self.waiting.wake(row);
+    }
+
+    /// Whether a chunk without files is kept: because an operation that copies it may have to be undone, or for a
+    /// while.
+    pub(crate) fn is_held(&self, chunk: u64, now: u32) -> bool {
+        self.unfinished.is_previous(chunk) || self.holds.get(&chunk).is_some_and(|&to| to >= now)
+    }
+}

@@ -1,0 +1,34 @@
+//! The end-to-end harness: private networks, masters, mounts, tools and crash workloads.
+//!
+//! Every test builds its own small cluster out of these parts. Each part owns what it
+//! started and takes it away when it is dropped, also while a test panics: processes are
+//! ended by their process id, mounts are detached, network namespaces deleted. Nothing has
+//! a fixed name, so any number of tests and of checkouts run side by side.
+//!
+//! The tests need root (network namespaces, FUSE) and the programs of Debian's
+//! `moosefs-*` 3.0.117 packages; `scripts/test` installs them. What is missing fails the
+//! test that needs it, with the name of the package; nothing is skipped.
+//!
+//! [`Kind`] chooses between this project's `mfsmaster` and the original one. A scenario
+//! that runs with both shows that its expectations are facts and not our own habits.
+
+mod chunkserver;
+mod command;
+mod dump;
+mod files;
+mod master;
+mod mount;
+mod net;
+mod programs;
+mod wait;
+pub mod workload;
+
+pub use chunkserver::ChunkServer;
+pub use command::{Run, Tool};
+pub use dump::{differences, dump, durable, records};
+pub use files::{DataDir, fixture};
+pub use master::Master;
+pub use mount::{CACHES_OFF, Mount};
+pub use net::Net;
+pub use programs::{Kind, metarestore, ours, real};
+pub use wait::{until, wait_for};

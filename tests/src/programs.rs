@@ -1,0 +1,86 @@
+//! Where the programs under test and the real programs around them are.
+
+use std::path::{Path, PathBuf};
+
+/// Which master a scenario runs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian's `mfsmaster` 3.0.117: shows that an expectation is a fact.
+    Original,
+    /// The `mfsmaster` of this workspace.
+    Ours,
+}
+
+impl Kind {
+    /// The master's program file.
+    pub fn mfsmaster(self) -> PathBuf {
+        match self {
+            Kind::Original => real("mfsmaster"),
+            Kind::Ours => ours("mfsmaster"),
+        }
+    }
+}
+
+/// The Debian package that brings a real program.
+fn package_of(name: &str) -> &'static str {
+    match name {
+        "mfsmaster" | "mfsmetadump" | "mfsmetadirinfo" => "moosefs-master",
+        "mfschunkserver" => "moosefs-chunkserver",
+        "mfsmetalogger" => "moosefs-metalogger",
+        "mfscli" => "moosefs-cli",
+        "fusermount3" => "fuse3",
+        "ip" => "iproute2",
+        "systemd-analyze" => "systemd",
+        "nsenter" | "umount" => "util-linux",
+        "python3" => "python3",
+        _ => "moosefs-client",
+    }
+}
+
+/// A program of the system: one of the original's, or one the harness itself needs.
+///
+/// # Panics
+/// When it is not installed; the text names the package.
+pub fn real(name: &str) -> PathBuf {
+    // Not $PATH: a PATH with our own build directory in front must not change what is real.
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .map(|dir| Path::new(dir).join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "the real program `{name}` is missing: apt-get install {} (scripts/test does)",
+                package_of(name)
+            )
+        })
+}
+
+/// A program of this workspace: in `$ANTLER_BIN_DIR`, else in the build directory that this
+/// test was built into.
+///
+/// # Panics
+/// When it is not built.
+pub fn ours(name: &str) -> PathBuf {
+    let path = match std::env::var_os("ANTLER_BIN_DIR") {
+        Some(dir) => PathBuf::from(dir).join(name),
+        None => {
+            let test = std::env::current_exe().expect("the path of the running test");
+            // target/<profile>/deps/<test>: the programs lie two levels up.
+            test.ancestors()
+                .nth(2)
+                .expect("a test lies in target/<profile>/deps")
+                .join(name)
+        }
+    };
+    assert!(
+        path.is_file(),
+        "{} is not built: cargo build --workspace --bins",
+        path.display()
+    );
+    path
+}
+
+/// Our `mfsmetarestore`.
+pub fn metarestore() -> PathBuf {
+    ours("mfsmetarestore")
+}
