@@ -33,6 +33,8 @@ pub struct Master {
     options: Vec<(String, String)>,
     /// Shown to the master as its clock: the argument of `faketime -f`.
     clock: Option<String>,
+    /// Whether a limit of the file size gives errors only, without its deadly signal.
+    size_limit_errors: bool,
     foreground: Option<Child>,
 }
 
@@ -66,6 +68,7 @@ impl Master {
             dir,
             options: Vec::new(),
             clock: None,
+            size_limit_errors: false,
             foreground: None,
         };
         master.set_exports("* / rw,alldirs,admin,maproot=0:0\n* . rw\n");
@@ -91,6 +94,13 @@ impl Master {
     /// `libfaketime`: the only way to meet the full hour without waiting for it.
     pub fn clock(&mut self, start: &str) -> &mut Self {
         self.clock = Some(format!("@{start}"));
+        self
+    }
+
+    /// Starts it so that a limit of the file size (`prlimit --fsize`) makes its writes fail, as a
+    /// bad disk does, instead of ending it with SIGXFSZ.
+    pub fn size_limit_errors(&mut self) -> &mut Self {
+        self.size_limit_errors = true;
         self
     }
 
@@ -132,6 +142,13 @@ impl Master {
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("TZ", "UTC"),
             None => tool,
+        };
+        let tool = if self.size_limit_errors {
+            // What is ignored stays ignored in the program that is started.
+            tool.arg(crate::programs::real("env"))
+                .arg("--ignore-signal=XFSZ")
+        } else {
+            tool
         };
         tool.arg(self.kind.mfsmaster())
             .arg("-c")

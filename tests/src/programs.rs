@@ -31,7 +31,8 @@ fn package_of(name: &str) -> &'static str {
         "fusermount3" => "fuse3",
         "ip" => "iproute2",
         "systemd-analyze" => "systemd",
-        "nsenter" | "umount" => "util-linux",
+        "nsenter" | "mount" | "umount" | "prlimit" => "util-linux",
+        "env" | "stat" => "coreutils",
         "python3" => "python3",
         _ => "moosefs-client",
     }

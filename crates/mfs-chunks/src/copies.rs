@@ -145,10 +145,6 @@ impl Tally {
         self.valid + self.td_valid > 0
     }
 
-    pub(crate) fn any_busy(&self) -> bool {
-        self.busy + self.td_busy > 0
-    }
-
     pub(crate) fn total(&self) -> usize {
         self.usable() + self.wrong + self.invalid + self.deleting
     }

@@ -456,7 +456,12 @@ impl Chunks {
         waiter: &Waiter,
     ) {
         roll_back_line(log, waiter.inode, waiter.index, waiter.previous, info.id);
-        self.unfinished.remove(info.id);
+        if waiter.previous == info.id && self.copies.tally(row).usable() == 0 {
+            // Nobody was ever told the new version: the old one may come back with a server.
+            self.unresolved.insert(info.id);
+        } else {
+            self.unfinished.remove(info.id);
+        }
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);
         }

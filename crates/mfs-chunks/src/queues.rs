@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::class::{self, Wanted};
-use crate::copies::{Copy, CopyList, CopyState, Tally};
+use crate::copies::{CopyList, CopyState, Tally};
 use crate::effect::Log;
 use crate::labels::{self, Candidate};
 use crate::config::UniqueMode;
@@ -158,7 +158,7 @@ impl Chunks {
             return false;
         };
         let copies = self.copies.list(row);
-        let tally: Tally = copies.iter().copied().collect::<Vec<Copy>>().into_iter().collect();
+        let tally: Tally = copies.iter().copied().collect();
         let wrong_labels = check_labels
             && tally.valid >= wanted.goal()
             && self.has_wrong_labels(&wanted, &copies);

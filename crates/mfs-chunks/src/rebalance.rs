@@ -29,6 +29,7 @@ impl Chunks {
         if copies.iter().any(|c| c.state != CopyState::Valid) || self.is_replicated(row) {
             return;
         }
+        self.order_by_usage();
         let acceptable = self.config.acceptable_difference / 100.0;
         let class_of = |difference: f64| {
             if difference > LARGE * acceptable {
@@ -48,14 +49,13 @@ impl Chunks {
             let Some(from) = self.servers.get(copy.server) else {
                 continue;
             };
-            for (slot, to) in self.servers.connected() {
-                let difference = from.usage() - to.usage();
-                if difference <= 0.0
-                    || best.is_some_and(|b| b.0 >= difference)
-                    || !to.is_countable()
-                    || !to.is_fit()
-                    || copies.iter().any(|c| c.server == slot)
-                {
+            // Differences fall along the order: the first that will do is the best for this source.
+            for &(usage, slot) in &self.rebalance_order {
+                let difference = from.usage() - usage;
+                if difference <= 0.0 || best.is_some_and(|b| b.0 >= difference) {
+                    break;
+                }
+                if copies.iter().any(|c| c.server == slot) || self.servers.is_gone(slot) {
                     continue;
                 }
                 let class = class_of(difference);
@@ -65,6 +65,7 @@ impl Chunks {
                     && self.label_allows(wanted, &matched, at, slot)
                 {
                     best = Some((difference, copy.server, slot));
+                    break;
                 }
             }
         }
@@ -81,15 +82,28 @@ impl Chunks {
         self.send_replicate(log, row, info, source, destination);
     }
 
+    /// Lists the destinations, the emptiest first; once a tick.
+    fn order_by_usage(&mut self) {
+        if self.rebalance_ordered == self.tick {
+            return;
+        }
+        self.rebalance_ordered = self.tick;
+        self.rebalance_order.clear();
+        let fit = self
+            .servers
+            .connected()
+            .filter(|(_, s)| s.is_countable() && s.is_fit())
+            .map(|(slot, s)| (s.usage(), slot));
+        self.rebalance_order.extend(fit);
+        self.rebalance_order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+
     fn is_replicated(&self, row: u32) -> bool {
-        // Few replications run at a time, and a chunk has few possible destinations.
-        self.replications.len() > self.servers.list.len()
+        !self.replications.is_empty()
             && self
                 .servers
                 .connected()
                 .any(|(slot, _)| self.replications.contains_key(&(row, slot)))
-            || self.replications.len() <= self.servers.list.len()
-                && self.replications.keys().any(|k| k.0 == row)
     }
 
     /// With a unique mode: no copy but the one that goes is on the address or rack of the destination.

@@ -60,6 +60,9 @@ impl Chunks {
                     tracing::warn!(chunk, "more copies of a chunk than can be recorded");
                 }
                 self.copies.set_needs_increase(row, true);
+                if self.unfinished.get(chunk).is_some() && !self.copies.has_operation(row) {
+                    self.unresolved.insert(chunk);
+                }
             }
         }
     }

@@ -100,6 +100,9 @@ pub struct Chunks {
     pub(crate) lost_until: u64,
     /// Time of the last rebalance, in seconds with fraction of ticks.
     pub(crate) last_rebalance: f64,
+    /// Usage and slot of possible destinations, the emptiest first, and the tick of this list.
+    pub(crate) rebalance_order: Vec<(f64, u16)>,
+    pub(crate) rebalance_ordered: u64,
     pub(crate) file_loop: FileLoop,
     pub(crate) jobs: JobCounts,
     pub(crate) loop_figures: LoopFigures,
@@ -150,6 +153,8 @@ impl Chunks {
             new_until: 0,
             lost_until: 0,
             last_rebalance: 0.0,
+            rebalance_order: Vec::new(),
+            rebalance_ordered: 0,
             file_loop: FileLoop::new(now),
             jobs: JobCounts::default(),
             loop_figures: LoopFigures::default(),

@@ -34,12 +34,18 @@ impl UsedInodes {
         }
     }
 
-    #[cfg(test)]
-    fn contains(&self, inode: u32) -> bool {
+    /// True when the number is used.
+    pub(crate) fn contains(&self, inode: u32) -> bool {
         match self.blocks.get((inode / BLOCK_BITS) as usize) {
             Some(Some(block)) => block[(inode % BLOCK_BITS / 64) as usize] >> (inode % 64) & 1 != 0,
             _ => false,
         }
+    }
+
+    /// How many numbers are used.
+    pub(crate) fn count(&self) -> usize {
+        let words = self.blocks.iter().flatten().flat_map(|block| block.iter());
+        words.map(|w| w.count_ones() as usize).sum()
     }
 
     /// Takes the smallest free number (never 0); `None` when all 2^32 are used.

@@ -7,6 +7,7 @@
 
 mod access;
 mod apply;
+mod audit;
 mod check;
 mod chunk_rows;
 mod chunks;
@@ -30,6 +31,7 @@ mod view;
 
 pub use access::{Caller, R, SESFLAG_IGNOREGID, W, X};
 pub use apply::is_bad_name;
+pub use audit::AuditError;
 pub use chunk_rows::ChunkInfo;
 pub use loader::{LoadOptions, Loaded, Loader};
 pub use query::{Child, NodeInfo};

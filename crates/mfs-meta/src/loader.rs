@@ -250,42 +250,44 @@ impl Loader {
     /// Sums the figures of directories up to the root, deepest first, and proves that every directory hangs
     /// below it.
     fn sum_directories(&mut self) -> SinkResult {
-        let mut above: HashMap<u32, (u32, u32)> = HashMap::new();
-        let _ = self.m.t.dirs.for_each(|_, dir| {
-            if dir.inode != 0 && dir.inode != ROOT {
-                let parent = self
-                    .m
-                    .t
-                    .node(dir.inode)
-                    .map_or(0, |n| self.m.t.edges.at(n.parents).parent);
-                above.entry(dir.inode).or_default().0 = parent;
-                above.entry(parent).or_default().1 += 1;
+        // By row of the directory table, which is dense after a load: row of the directory above, and how many
+        // directories below are not summed up yet.
+        let mut above = vec![(NIL, 0u32); self.m.t.dirs.len() as usize + 1];
+        let mut root = NIL;
+        self.m.t.dirs.for_each(|row, dir| {
+            if dir.inode == 0 {
+                return Ok(());
             }
-            Ok::<(), ()>(())
-        });
-        let mut leaves: Vec<u32> = above
-            .iter()
-            .filter(|(i, (_, below))| *below == 0 && **i != ROOT)
-            .map(|(&i, _)| i)
+            if dir.inode == ROOT {
+                root = row;
+                return Ok(());
+            }
+            let parent = self
+                .m
+                .t
+                .node(dir.inode)
+                .map_or(0, |n| self.m.t.edges.at(n.parents).parent);
+            let up = self.m.t.node(parent).map_or(NIL, |n| n.dir());
+            above[row as usize].0 = up;
+            above[up as usize].1 += 1;
+            Ok::<(), StructureError>(())
+        })?;
+        let mut leaves: Vec<u32> = (1..above.len() as u32)
+            .filter(|&row| above[row as usize].1 == 0 && row != root)
             .collect();
         let total = self.m.t.dirs.len() - 1;
         let mut summed = 0;
-        while let Some(inode) = leaves.pop() {
+        while let Some(row) = leaves.pop() {
             summed += 1;
-            let parent = above.get(&inode).map_or(0, |a| a.0);
-            let (Some(node), Some(up)) = (self.m.t.node(inode), self.m.t.node(parent)) else {
-                continue;
-            };
-            let (row, up) = (node.dir(), up.dir());
+            let up = above[row as usize].0;
             let mut figures: TreeStats = self.m.t.dirs.at(row).stats;
             figures.inodes = figures.inodes.wrapping_add(1);
             figures.dirs = figures.dirs.wrapping_add(1);
             self.m.t.dirs.at_mut(up).stats.add(&figures);
-            if let Some(a) = above.get_mut(&parent) {
-                a.1 -= 1;
-                if a.1 == 0 && parent != ROOT {
-                    leaves.push(parent);
-                }
+            let waiting = &mut above[up as usize].1;
+            *waiting -= 1;
+            if *waiting == 0 && up != root {
+                leaves.push(up);
             }
         }
         if summed != total {

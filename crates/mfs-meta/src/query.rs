@@ -279,6 +279,20 @@ impl Metadata {
         self.t.quotas.get(&inode)
     }
 
+    /// Number of open files: pairs of session and inode.
+    pub fn open_count(&self) -> u32 {
+        self.t.opens.len()
+    }
+
+    /// Numbers of held flocks and of held ranges of POSIX locks.
+    pub fn lock_counts(&self) -> (usize, usize) {
+        let owners = self.t.posix.values().flatten();
+        (
+            self.t.flocks.values().map(Vec::len).sum(),
+            owners.map(|o| o.ranges.len()).sum(),
+        )
+    }
+
     /// All quotas by inode.
     pub fn quotas(&self) -> impl Iterator<Item = (u32, &QuotaRecord)> {
         self.t.quotas.iter().map(|(&i, q)| (i, q))

@@ -128,9 +128,11 @@ fn decode_register_chunks_10000(bencher: Bencher<'_, '_>) {
         .counter(divan::counter::ItemsCount::new(chunks.len()))
         .bench(
             || match ServerMessage::decode(msg::CSTOMA_REGISTER, black_box(&payload)) {
-                Ok(ServerMessage::Register(Register::Chunks(list))) => list
-                    .iter()
-                    .fold(0, |sum, chunk| sum ^ chunk.chunkid ^ u64::from(chunk.version)),
+                Ok(ServerMessage::Register(Register::Chunks(list))) => {
+                    list.iter().fold(0, |sum, chunk| {
+                        sum ^ chunk.chunkid ^ u64::from(chunk.version)
+                    })
+                }
                 _ => 0,
             },
         );

@@ -191,3 +191,66 @@ fn full_disk_at_restore() {
     master.restore().expect(0);
     assert_eq!(master.data.version("metadata.mfs"), 18);
 }
+
+/// A write of the changelog that fails in the middle of a line: the half line is taken back, no
+/// line is glued to it, the change is answered when it can be written as a whole.
+#[test]
+fn write_fails_in_the_middle_of_a_line() {
+    let net = Net::new();
+    let mut master = Master::new(Kind::Ours, &net);
+    master.size_limit_errors().start();
+    let mount = Mount::new(&net);
+    for i in 0..10 {
+        std::fs::create_dir(mount.join(format!("before{i}"))).expect("mkdir");
+    }
+    let size = master.data.get("changelog.0.mfs").len();
+    // The kernel takes 20 bytes more and refuses the rest, as a full disk may.
+    let limit = |fsize: &str| {
+        Tool::new(real("prlimit"))
+            .arg("--pid")
+            .arg(master.pid().expect("a running master").to_string())
+            .arg(format!("--fsize={fsize}"))
+            .run()
+            .expect(0);
+    };
+    limit(&format!("{}:unlimited", size + 20));
+    let root = mount.path();
+    let worker = std::thread::spawn(move || {
+        (0..50)
+            .filter(|i| std::fs::create_dir(root.join(format!("d{i}"))).is_ok())
+            .collect::<Vec<_>>()
+    });
+    until(Duration::from_secs(2), || worker.is_finished());
+    assert!(
+        master.data.get("changelog.0.mfs").len() <= size + 20,
+        "the limit does not work"
+    );
+    limit("unlimited");
+    let made = worker.join().expect("the worker");
+    wait_for("work after the disk is well again", A_MOMENT, || {
+        std::fs::create_dir(mount.join("after")).is_ok() || mount.join("after").exists()
+    });
+    master.kill9();
+    drop(mount);
+    for (name, log) in master.data.snapshot() {
+        if name.starts_with("changelog") {
+            for line in String::from_utf8_lossy(&log).lines() {
+                assert_eq!(
+                    line.matches('|').count(),
+                    1,
+                    "glued lines in {name}: {line}"
+                );
+            }
+        }
+    }
+    master.restore().expect(0);
+    master.start();
+    let mount = Mount::new(&net);
+    let names = made.iter().map(|i| format!("d{i}"));
+    for name in names.chain(["before9", "after"].map(String::from)) {
+        assert!(
+            mount.join(&name).is_dir(),
+            "an answered change is lost: {name}"
+        );
+    }
+}

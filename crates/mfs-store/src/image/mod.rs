@@ -20,7 +20,7 @@ mod section;
 mod write;
 
 pub use check::{CheckError, Checked, check, check_file};
-pub use fuzz::fuzz_read;
+pub use fuzz::{fuzz_changes, fuzz_read, fuzz_state};
 pub use null::NullSink;
 pub use read::{
     Place, Progress, ReadError, ReadFault, ReadOptions, ReadReport, SectionReport, read, read_file,

@@ -1,0 +1,379 @@
+//! Operations whose line is in the log and whose end is not (spec 08, I20).
+//!
+//! `WRITE(…,1,…)` and `TRUNC` put a new chunk id or version into the metadata before any chunkserver knows it. When
+//! the master dies between the line and the command, a file would be left with a chunk that nobody has, and its
+//! old contents, under the previous id or version, would be deleted as unused or outdated. So every such line is
+//! remembered until the operation has ended. The live state machine drops an entry when the chunkservers have
+//! done the operation; a replay, which knows lines only, drops it at `UNLOCK`, `ROLLBACK`, a later `WRITE` of the
+//! chunk, `REPAIR` or `CHUNKDEL`. A `SETVERSION` alone does not end it: it is the line of an emergency version
+//! increase, whose command can be lost just so.
+//!
+//! What an image leaves open stands in a small file beside it ([`Unfinished::encode`]): entries of the state at the
+//! image's version. A restart reads it, lets the replay of later lines change it ([`Unfinished::before`],
+//! [`Unfinished::after`]), and gives it to [`Chunks::new`]. When every known chunkserver has been connected and
+//! quiet for a while, entries whose chunk has appeared are dropped, and the others are undone by lines.
+
+use std::collections::BTreeMap;
+
+use mfs_meta::Metadata;
+use mfs_meta::op::{Op, Outcome};
+use thiserror::Error;
+
+use crate::copies::{CopyState, Tally};
+use crate::effect::Log;
+use crate::operation::roll_back_line;
+use crate::state::{Chunks, Map, TICKS_PER_SECOND};
+
+/// Ticks for which all servers must have been there and quiet before something is undone.
+const QUIET: u64 = 10 * TICKS_PER_SECOND as u64;
+/// Versions that a write may have raised a chunk by without a chunkserver knowing: its own, and the emergency one.
+const MOST_RAISES: u32 = 2;
+
+const MAGIC: &[u8; 8] = b"MFSUNF1\n";
+const ENTRY: usize = 24;
+const HEAD: usize = MAGIC.len() + 8 + 4;
+
+/// An operation that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// File.
+    pub inode: u32,
+    /// Chunk index in the file.
+    pub index: u32,
+    /// Chunk that the slot had before, 0 = none. The chunk itself if only its version was raised.
+    pub previous: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    entries: BTreeMap<u64, Entry>,
+    /// How many entries have a chunk as their previous one.
+    previous: Map<u64, u32>,
+}
+
+/// What [`Unfinished::before`] saw, for [`Unfinished::after`].
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Before(Step);
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Nothing,
+    Modify {
+        inode: u32,
+        index: u32,
+        previous: u64,
+        raises: bool,
+    },
+    End(u64),
+}
+
+/// Why the file beside an image cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// It is something else, or of another version of the program.
+    #[error("not a table of unfinished operations")]
+    Magic,
+    /// Its length does not fit.
+    #[error("truncated table of unfinished operations")]
+    Length,
+    /// It is damaged.
+    #[error("checksum of the table of unfinished operations is wrong")]
+    Checksum,
+}
+
+impl Unfinished {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entry of a chunk.
+    #[must_use]
+    pub fn get(&self, chunk: u64) -> Option<Entry> {
+        self.entries.get(&chunk).copied()
+    }
+
+    /// The chunks with entries, ascending.
+    pub fn chunks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.keys().copied()
+    }
+
+    /// Whether an entry may have to bring this chunk back.
+    #[must_use]
+    pub fn is_previous(&self, chunk: u64) -> bool {
+        self.previous.contains_key(&chunk)
+    }
+
+    pub(crate) fn begin(&mut self, chunk: u64, inode: u32, index: u32, previous: u64) {
+        self.remove(chunk);
+        let entry = Entry {
+            inode,
+            index,
+            previous,
+        };
+        self.entries.insert(chunk, entry);
+        if previous != 0 && previous != chunk {
+            *self.previous.entry(previous).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, chunk: u64) {
+        if let Some(entry) = self.entries.remove(&chunk)
+            && let Some(n) = self.previous.get_mut(&entry.previous)
+        {
+            *n -= 1;
+            if *n == 0 {
+                self.previous.remove(&entry.previous);
+            }
+        }
+    }
+
+    /// Looks at a line before it is applied in a replay.
+    pub fn before(&self, meta: &Metadata, op: &Op<'_>) -> Before {
+        let slot = |inode, index| meta.node(inode).map_or(0, |n| n.chunk(index));
+        Before(match *op {
+            Op::Write {
+                inode,
+                index,
+                opflag,
+                ..
+            } => Step::Modify {
+                inode,
+                index,
+                previous: slot(inode, index),
+                raises: opflag,
+            },
+            Op::Trunc { inode, index } => Step::Modify {
+                inode,
+                index,
+                previous: slot(inode, index),
+                raises: true,
+            },
+            Op::Unlock { chunk } | Op::Rollback { chunk, .. } => Step::End(chunk),
+            Op::ChunkDel { id, .. } => Step::End(id),
+            Op::Repair { inode, index, .. } => Step::End(slot(inode, index)),
+            _ => Step::Nothing,
+        })
+    }
+
+    /// Takes in a line that was applied.
+    pub fn after(&mut self, before: Before, outcome: &Outcome) {
+        match (before.0, outcome) {
+            (
+                Step::Modify {
+                    inode,
+                    index,
+                    previous,
+                    raises,
+                },
+                &Outcome::Chunk(chunk),
+            ) => {
+                if raises || chunk != previous {
+                    self.begin(chunk, inode, index, previous);
+                } else {
+                    self.remove(chunk);
+                }
+            }
+            (Step::End(chunk), _) => self.remove(chunk),
+            _ => {}
+        }
+    }
+
+    /// The file beside an image with this metadata version: `"MFSUNF1\n" version:u64 count:u32`, then per entry
+    /// `chunk:u64 inode:u32 index:u32 previous:u64`, then `crc32:u32` of all before; big-endian.
+    #[must_use]
+    pub fn encode(&self, version: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD + ENTRY * self.entries.len() + 4);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&version.to_be_bytes());
+        out.extend_from_slice(&(self.entries.len() as u32).to_be_bytes());
+        for (chunk, e) in &self.entries {
+            out.extend_from_slice(&chunk.to_be_bytes());
+            out.extend_from_slice(&e.inode.to_be_bytes());
+            out.extend_from_slice(&e.index.to_be_bytes());
+            out.extend_from_slice(&e.previous.to_be_bytes());
+        }
+        let crc = crc32fast::hash(&out);
+        out.extend_from_slice(&crc.to_be_bytes());
+        out
+    }
+
+    /// Reads the file beside an image; gives the metadata version that it belongs to. With another image it is of no
+    /// use: that one was written by a program that does not know it.
+    ///
+    /// # Errors
+    /// It is no such file, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<(u64, Unfinished), DecodeError> {
+        let (body, crc) = bytes.split_last_chunk::<4>().ok_or(DecodeError::Length)?;
+        let rest = body.strip_prefix(MAGIC).ok_or(DecodeError::Magic)?;
+        if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
+            return Err(DecodeError::Checksum);
+        }
+        let (version, rest) = take_u64(rest)?;
+        let (count, mut rest) = take_u32(rest)?;
+        if rest.len() as u64 != u64::from(count) * ENTRY as u64 {
+            return Err(DecodeError::Length);
+        }
+        let mut table = Unfinished::default();
+        while !rest.is_empty() {
+            let (chunk, r) = take_u64(rest)?;
+            let (inode, r) = take_u32(r)?;
+            let (index, r) = take_u32(r)?;
+            let (previous, r) = take_u64(r)?;
+            table.begin(chunk, inode, index, previous);
+            rest = r;
+        }
+        Ok((version, table))
+    }
+}
+
+fn take_u64(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+    let (n, rest) = bytes.split_first_chunk().ok_or(DecodeError::Length)?;
+    Ok((u64::from_be_bytes(*n), rest))
+}
+
+fn take_u32(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
+    let (n, rest) = bytes.split_first_chunk().ok_or(DecodeError::Length)?;
+    Ok((u32::from_be_bytes(*n), rest))
+}
+
+impl Chunks {
+    /// Decides about what an earlier run left open, as soon as everything that exists is known.
+    pub(crate) fn resolve_unfinished(&mut self, log: &mut dyn Log) {
+        if self.unresolved.is_empty() {
+            return;
+        }
+        let mut open: Vec<u64> = self.unresolved.iter().copied().collect();
+        open.sort_unstable();
+        let quiet = self
+            .complete_since
+            .is_some_and(|since| self.tick >= since + QUIET);
+        for chunk in open {
+            if let Some(row) = log.meta().chunk_row(chunk)
+                && self.unfinished.get(chunk).is_some()
+            {
+                self.settle(log, row);
+                // A copy with the right version shows that the operation was done.
+                let done = self.copies.tally(row).any_valid();
+                if !done && !quiet {
+                    continue;
+                }
+                if !done && !self.undo(log, row, chunk) {
+                    // Some day a server may bring the old version back.
+                    self.unresolved.remove(&chunk);
+                    continue;
+                }
+            }
+            self.unfinished.remove(chunk);
+            self.unresolved.remove(&chunk);
+            if let Some(row) = log.meta().chunk_row(chunk) {
+                self.queue_check(log, row, true);
+                self.waiting.wake(row);
+            }
+        }
+    }
+
+    /// No server has what the line promised. False if nothing can be done about it.
+    fn undo(&mut self, log: &mut dyn Log, row: u32, chunk: u64) -> bool {
+        let (Some(entry), Some(info)) = (self.unfinished.get(chunk), log.meta().chunk_in_row(row))
+        else {
+            return true;
+        };
+        let tally: Tally = self.copies.tally(row);
+        let greatest = self
+            .servers_with(row, CopyState::is_wrong)
+            .iter()
+            .map(|&s| self.copies.wrong_version(row, s))
+            .max();
+        match greatest {
+            Some(version)
+                if version < info.version && info.version - version <= MOST_RAISES =>
+            {
+                tracing::warn!(
+                    chunk,
+                    from = info.version,
+                    to = version,
+                    "operation that no chunkserver has got is undone: version goes back"
+                );
+                self.burn(chunk, info.version);
+                self.adopt(log, row, &info, version);
+                if info.locked_to != 0 {
+                    roll_back_line(log, entry.inode, entry.index, chunk, chunk);
+                }
+            }
+            None if entry.previous != chunk && tally.usable() == 0 => {
+                tracing::warn!(
+                    chunk,
+                    previous = entry.previous,
+                    inode = entry.inode,
+                    index = entry.index,
+                    "operation that no chunkserver has got is undone: the file has its old chunk again"
+                );
+                roll_back_line(log, entry.inode, entry.index, entry.previous, chunk);
+                self.chunk_changed(log, chunk);
+                if entry.previous != 0 {
+                    self.chunk_changed(log, entry.previous);
+                }
+            }
+            _ => return entry.previous != chunk,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn damage_is_found() {
+        let mut table = Unfinished::default();
+        table.begin(7, 3, 0, 5);
+        let bytes = table.encode(42);
+        assert_eq!(Unfinished::decode(&bytes), Ok((42, table)));
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(Unfinished::decode(&bad).is_err(), "byte {at}");
+            assert!(Unfinished::decode(&bytes[..at]).is_err(), "length {at}");
+        }
+    }
+
+    #[test]
+    fn previous_chunks_are_held_as_long_as_an_entry_needs_them() {
+        let mut table = Unfinished::default();
+        table.begin(7, 3, 0, 5);
+        table.begin(8, 4, 0, 5);
+        table.begin(9, 4, 1, 9);
+        table.remove(7);
+        assert!(table.is_previous(5) && !table.is_previous(9));
+        table.begin(8, 4, 0, 8);
+        assert!(!table.is_previous(5));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Unfinished::decode(&bytes);
+        }
+
+        #[test]
+        fn tables_survive_the_file(entries in proptest::collection::vec(any::<(u64, u32, u32, u64)>(), 0..20)) {
+            let mut table = Unfinished::default();
+            for (chunk, inode, index, previous) in entries {
+                table.begin(chunk, inode, index, previous);
+            }
+            prop_assert_eq!(Unfinished::decode(&table.encode(9)), Ok((9, table)));
+        }
+    }
+}

@@ -1,0 +1,718 @@
+//! A simulated cluster: chunkservers with disks that obey commands, fail, die and come back; a commit gate that a
+//! crash can strike at; and the checks that hold at every moment.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use mfs_chunks::{
+    Action, Answer, AnswerKind, ChunkConfig, Chunks, Command, Done, Effect, Flat, Grant, HeavyLoad,
+    Log, Registration, Reply, RequestId, ServerId, Space, TruncateRequest, WriteRequest,
+};
+use mfs_meta::Status;
+
+use crate::log::{START, TestLog};
+
+pub(crate) const GIB: u64 = 1 << 30;
+const MARKED: u32 = 1 << 31;
+
+/// A copy on a disk. The contents of a whole chunk are one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DiskCopy {
+    pub(crate) version: u32,
+    pub(crate) data: u64,
+}
+
+/// Contents after a truncation.
+pub(crate) fn cut(data: u64, length: u32) -> u64 {
+    (data ^ u64::from(length))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(17)
+        | 1
+}
+
+/// How a server carries a command out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Properly,
+    /// Nothing is done, and it says so (16).
+    Refuses,
+    /// Nothing is done, for lack of space (21).
+    NoSpace,
+    /// It fails with an I/O error (22), having done it or not.
+    Fails { done: bool },
+}
+
+pub(crate) struct Server {
+    pub(crate) ip: u32,
+    pub(crate) csid: u16,
+    pub(crate) labels: u32,
+    pub(crate) total: u64,
+    pub(crate) marked: bool,
+    pub(crate) alive: bool,
+    pub(crate) connection: Option<ServerId>,
+    pub(crate) inbox: VecDeque<Command>,
+    pub(crate) disk: BTreeMap<u64, DiskCopy>,
+}
+
+/// What a client learns about a request.
+pub(crate) type Answered = Result<Done, Status>;
+
+pub(crate) struct World {
+    pub(crate) log: TestLog,
+    pub(crate) chunks: Chunks,
+    pub(crate) config: ChunkConfig,
+    pub(crate) servers: Vec<Server>,
+    by_connection: HashMap<ServerId, usize>,
+    /// Effects and immediate answers that wait for the commit.
+    pending: VecDeque<Effect>,
+    /// Answers that have reached their clients.
+    pub(crate) answers: HashMap<RequestId, Answered>,
+    /// Requests as they are executed again.
+    requests: HashMap<RequestId, Request>,
+    next_request: u64,
+    pub(crate) ticks: u64,
+    /// Every command sent: server and command.
+    pub(crate) sent: Vec<(usize, Command)>,
+    outstanding: BTreeSet<(usize, u64, u8)>,
+    pub(crate) invalidations: usize,
+    /// Contents that each slot of each file may have.
+    pub(crate) allowed: BTreeMap<(u32, u32), BTreeSet<u64>>,
+    pub(crate) reads_checked: usize,
+    pub(crate) deletions_checked: usize,
+    seed: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Request {
+    Write(WriteRequest),
+    Truncate(TruncateRequest),
+}
+
+fn class_of(command: &Command) -> u8 {
+    match command {
+        Command::Delete { .. } => 1,
+        Command::Replicate { .. } => 2,
+        _ => 0,
+    }
+}
+
+impl World {
+    pub(crate) fn new(config: ChunkConfig, labels: &[u32], seed: u64) -> World {
+        let log = TestLog::new();
+        let servers = labels
+            .iter()
+            .enumerate()
+            .map(|(i, &labels)| Server {
+                ip: 0x0A4D_050B + i as u32,
+                csid: 0,
+                labels,
+                total: 100 * GIB,
+                marked: false,
+                alive: true,
+                connection: None,
+                inbox: VecDeque::new(),
+                disk: BTreeMap::new(),
+            })
+            .collect();
+        let chunks = Chunks::new(
+            config.clone(),
+            Arc::new(Flat),
+            &log.meta,
+            log.unfinished.clone(),
+            START,
+            seed,
+        );
+        World {
+            log,
+            chunks,
+            config,
+            servers,
+            by_connection: HashMap::new(),
+            pending: VecDeque::new(),
+            answers: HashMap::new(),
+            requests: HashMap::new(),
+            next_request: 1,
+            ticks: 0,
+            sent: Vec::new(),
+            outstanding: BTreeSet::new(),
+            invalidations: 0,
+            allowed: BTreeMap::new(),
+            reads_checked: 0,
+            deletions_checked: 0,
+            seed,
+        }
+    }
+
+    /// Three servers with labels A,B / A,C / B,C that are up and quiet, jobs allowed.
+    pub(crate) fn started() -> World {
+        let config = ChunkConfig {
+            replications_delay_init: 5,
+            loop_min_time: 60,
+            ..ChunkConfig::default()
+        };
+        let mut w = World::new(config, &[3, 5, 6], 42);
+        for s in 0..3 {
+            w.connect(s);
+        }
+        w.run(20 * 50);
+        w
+    }
+
+    // ---- connections ----------------------------------------------------------------------------
+
+    pub(crate) fn begin_registration(&mut self, s: usize) {
+        let server = &mut self.servers[s];
+        server.alive = true;
+        server.inbox.clear();
+        let r = Registration {
+            ip: server.ip,
+            port: 9422,
+            csid: server.csid,
+            version: 0x0003_00EA,
+            takes_csid: true,
+        };
+        let registered = self.chunks.register(&mut self.log, &r).unwrap();
+        self.servers[s].csid = registered.csid;
+        self.servers[s].connection = Some(registered.server);
+        self.by_connection.insert(registered.server, s);
+        self.chunks.labels(registered.server, self.servers[s].labels);
+        self.report_space(s);
+        self.settle();
+    }
+
+    pub(crate) fn report_disk(&mut self, s: usize) {
+        let server = &self.servers[s];
+        let mark = if server.marked { MARKED } else { 0 };
+        let list: Vec<_> = server
+            .disk
+            .iter()
+            .map(|(&id, c)| (id, c.version | mark))
+            .collect();
+        if let Some(id) = server.connection {
+            self.chunks.report(&mut self.log, id, list);
+        }
+        self.settle();
+    }
+
+    pub(crate) fn end_registration(&mut self, s: usize) {
+        if let Some(id) = self.servers[s].connection {
+            self.chunks.registered(&mut self.log, id);
+        }
+        self.settle();
+    }
+
+    pub(crate) fn connect(&mut self, s: usize) {
+        self.begin_registration(s);
+        self.report_disk(s);
+        self.end_registration(s);
+    }
+
+    pub(crate) fn report_space(&mut self, s: usize) {
+        let server = &self.servers[s];
+        let used = (server.disk.len() as u64) << 26;
+        let space = if server.marked {
+            Space {
+                td_used: used,
+                td_total: server.total,
+                td_chunks: server.disk.len() as u32,
+                ..Space::default()
+            }
+        } else {
+            Space {
+                used,
+                total: server.total,
+                chunks: server.disk.len() as u32,
+                ..Space::default()
+            }
+        };
+        if let Some(id) = server.connection {
+            self.chunks.space(id, space);
+            self.chunks
+                .load(self.log.now, id, 1, Some(HeavyLoad::Ok));
+        }
+    }
+
+    /// The process dies; what the master hears of it is the end of the connection.
+    pub(crate) fn kill(&mut self, s: usize) {
+        self.servers[s].alive = false;
+        self.servers[s].inbox.clear();
+        self.disconnect(s);
+    }
+
+    /// The connection ends; the server lives.
+    pub(crate) fn disconnect(&mut self, s: usize) {
+        if let Some(id) = self.servers[s].connection.take() {
+            self.by_connection.remove(&id);
+            self.outstanding.retain(|o| o.0 != s);
+            self.chunks.disconnected(&mut self.log, id);
+        }
+        self.settle();
+    }
+
+    // ---- time and effects -----------------------------------------------------------------------
+
+    pub(crate) fn tick(&mut self) {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(50) {
+            self.log.now += 1;
+            for s in 0..self.servers.len() {
+                self.report_space(s);
+            }
+            self.chunks.second(&mut self.log);
+        }
+        self.chunks.tick(&mut self.log);
+        self.settle();
+    }
+
+    /// Ticks with servers that do what they are told.
+    pub(crate) fn run(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            self.tick();
+            self.commit();
+            self.work();
+        }
+    }
+
+    /// Takes the effects, and executes again what may go on.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            self.pending.extend(self.chunks.take_effects());
+            let Some(request) = self.chunks.resume(&self.log) else {
+                break;
+            };
+            self.execute(request);
+        }
+        self.pending.extend(self.chunks.take_effects());
+    }
+
+    /// The lines are safe: what depends on them leaves.
+    pub(crate) fn commit(&mut self) {
+        while let Some(effect) = self.pending.pop_front() {
+            assert!(effect.version <= self.log.meta.version());
+            self.deliver(effect.action);
+        }
+    }
+
+    fn deliver(&mut self, action: Action) {
+        match action {
+            Action::Command { server, command } => {
+                let Some(&s) = self.by_connection.get(&server) else {
+                    return;
+                };
+                let key = (s, command.chunk(), class_of(&command));
+                assert!(
+                    self.outstanding.insert(key),
+                    "second {command:?} to server {s}"
+                );
+                let both = [0, 1].map(|class| self.outstanding.contains(&(s, key.1, class)));
+                assert!(both != [true, true], "operation beside a deletion: {command:?}");
+                self.check_limits();
+                if let Command::Delete { chunk, .. } = command {
+                    self.check_deletion(s, chunk);
+                }
+                self.sent.push((s, command));
+                self.servers[s].inbox.push_back(command);
+            }
+            Action::Finished { request, result } => {
+                self.requests.remove(&request);
+                let earlier = self.answers.insert(request, result);
+                assert!(earlier.is_none(), "two answers");
+            }
+            Action::InvalidateChunkCaches => self.invalidations += 1,
+            Action::Close { .. } => panic!("close"),
+        }
+    }
+
+    /// The master dies: of the lines not known to be safe some are, and the effects that wait are lost.
+    pub(crate) fn crash(&mut self, keep_lines: usize) {
+        self.seed += 1;
+        self.pending.clear();
+        self.requests.clear();
+        self.outstanding.clear();
+        self.by_connection.clear();
+        for s in &mut self.servers {
+            s.connection = None;
+            s.inbox.clear();
+        }
+        let now = self.log.now + 1;
+        self.log = TestLog::replay(&self.log.lines[..keep_lines], now);
+        let bytes = self.log.unfinished.encode(self.log.meta.version());
+        let (_, unfinished) = mfs_chunks::Unfinished::decode(&bytes).unwrap();
+        self.chunks = Chunks::new(
+            self.config.clone(),
+            Arc::new(Flat),
+            &self.log.meta,
+            unfinished,
+            now,
+            self.seed,
+        );
+    }
+
+    // ---- chunkservers ---------------------------------------------------------------------------
+
+    /// All servers empty their inboxes.
+    pub(crate) fn work(&mut self) {
+        loop {
+            let Some(s) = (0..self.servers.len()).find(|&s| !self.servers[s].inbox.is_empty())
+            else {
+                return;
+            };
+            self.obey(s, Manner::Properly);
+            self.commit();
+        }
+    }
+
+    /// Carries out the first command of an inbox; gives the answer without sending it.
+    pub(crate) fn perform(&mut self, s: usize, manner: Manner) -> Option<Answer> {
+        let command = self.servers[s].inbox.pop_front()?;
+        let status = match manner {
+            Manner::Properly => self.change_disk(s, &command),
+            Manner::Refuses => 16,
+            Manner::NoSpace => 21,
+            Manner::Fails { done } => {
+                if done {
+                    self.change_disk(s, &command);
+                }
+                22
+            }
+        };
+        let kind = match command {
+            Command::Create { .. } => AnswerKind::Create,
+            Command::Delete { .. } => AnswerKind::Delete,
+            Command::Duplicate { .. } => AnswerKind::Duplicate,
+            Command::SetVersion { .. } => AnswerKind::SetVersion,
+            Command::Truncate { .. } => AnswerKind::Truncate,
+            Command::DupTrunc { .. } => AnswerKind::DupTrunc,
+            Command::Replicate { version, .. } => AnswerKind::Replicate { version },
+        };
+        let chunk = command.chunk();
+        self.outstanding.remove(&(s, chunk, class_of(&command)));
+        Some(Answer {
+            kind,
+            chunk,
+            status,
+        })
+    }
+
+    pub(crate) fn obey(&mut self, s: usize, manner: Manner) {
+        if let Some(answer) = self.perform(s, manner) {
+            self.answer(s, &answer);
+        }
+    }
+
+    pub(crate) fn answer(&mut self, s: usize, answer: &Answer) {
+        if let Some(id) = self.servers[s].connection {
+            self.chunks.answer(&mut self.log, id, answer);
+        }
+        self.settle();
+    }
+
+    fn change_disk(&mut self, s: usize, command: &Command) -> u8 {
+        let source = |w: &World, ip: u32, chunk: u64| {
+            w.servers
+                .iter()
+                .find(|x| x.ip == ip && x.alive)
+                .and_then(|x| x.disk.get(&chunk).copied())
+        };
+        let disk = &self.servers[s].disk;
+        let (chunk, new) = match *command {
+            Command::Create { chunk, version } => {
+                if disk.contains_key(&chunk) {
+                    return 20;
+                }
+                (chunk, DiskCopy { version, data: 0 })
+            }
+            Command::Delete { chunk, version } => {
+                return match disk.get(&chunk) {
+                    None => 13,
+                    Some(c) if version != 0 && c.version != version => 19,
+                    Some(_) => {
+                        self.servers[s].disk.remove(&chunk);
+                        0
+                    }
+                };
+            }
+            Command::Duplicate {
+                chunk,
+                version,
+                source,
+                source_version,
+            }
+            | Command::DupTrunc {
+                chunk,
+                version,
+                source,
+                source_version,
+                ..
+            } => {
+                let Some(old) = disk.get(&source) else {
+                    return 13;
+                };
+                if old.version != source_version {
+                    return 19;
+                }
+                if disk.contains_key(&chunk) {
+                    return 20;
+                }
+                let data = match *command {
+                    Command::DupTrunc { length, .. } => cut(old.data, length),
+                    _ => old.data,
+                };
+                (chunk, DiskCopy { version, data })
+            }
+            Command::SetVersion {
+                chunk,
+                version,
+                old_version,
+            }
+            | Command::Truncate {
+                chunk,
+                version,
+                old_version,
+                ..
+            } => {
+                let Some(old) = disk.get(&chunk) else {
+                    return 13;
+                };
+                if old.version != old_version {
+                    return 19;
+                }
+                let data = match *command {
+                    Command::Truncate { length, .. } => cut(old.data, length),
+                    _ => old.data,
+                };
+                (chunk, DiskCopy { version, data })
+            }
+            Command::Replicate {
+                chunk, version, ip, ..
+            } => {
+                if disk.contains_key(&chunk) {
+                    return 20;
+                }
+                match source(self, ip, chunk) {
+                    None => return 26,
+                    Some(c) if c.version != version => return 19,
+                    Some(c) => (chunk, c),
+                }
+            }
+        };
+        self.servers[s].disk.insert(chunk, new);
+        0
+    }
+
+    // ---- clients --------------------------------------------------------------------------------
+
+    fn number(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    /// Sends a write request; the answer comes to [`World::answers`].
+    pub(crate) fn write(&mut self, inode: u32, index: u32, continues: bool) -> RequestId {
+        let request = self.number();
+        let w = WriteRequest {
+            request,
+            inode,
+            index,
+            client_ip: 1,
+            continues,
+            canmod: false,
+            use_reserve: false,
+        };
+        self.requests.insert(request, Request::Write(w));
+        self.execute(request);
+        self.settle();
+        request
+    }
+
+    pub(crate) fn truncate(&mut self, inode: u32, length: u64) -> RequestId {
+        let request = self.number();
+        let t = TruncateRequest {
+            request,
+            inode,
+            length,
+            client_ip: 1,
+            canmod: true,
+        };
+        self.requests.insert(request, Request::Truncate(t));
+        self.execute(request);
+        self.settle();
+        request
+    }
+
+    fn execute(&mut self, request: RequestId) {
+        let reply = match self.requests.get(&request) {
+            None => return,
+            Some(Request::Write(w)) => self.chunks.write(&mut self.log, w),
+            Some(Request::Truncate(t)) => self.chunks.truncate(&mut self.log, t),
+        };
+        let result = match reply {
+            Ok(Reply::Later) => return,
+            Ok(Reply::Now(grant)) => Ok(Done::Write(grant)),
+            Err(status) => Err(status),
+        };
+        self.pending.extend(self.chunks.take_effects());
+        self.pending.push_back(Effect {
+            version: self.log.meta.version(),
+            action: Action::Finished { request, result },
+        });
+    }
+
+    /// The client of a request is gone.
+    pub(crate) fn cancel(&mut self, request: RequestId) {
+        self.requests.remove(&request);
+        self.chunks.cancel(&mut self.log, request);
+        self.settle();
+    }
+
+    /// The end of a write session; the status is known at once, the line is safe at the next commit.
+    pub(crate) fn end_write(&mut self, chunk: u64) -> Result<(), Status> {
+        let result = self.chunks.unlock(&mut self.log, chunk);
+        self.settle();
+        result
+    }
+
+    pub(crate) fn granted(&self, request: RequestId) -> Option<&Grant> {
+        match self.answers.get(&request)? {
+            Ok(Done::Write(grant) | Done::Truncate { grant }) => Some(grant),
+            Err(_) => None,
+        }
+    }
+
+    /// Writes to the servers of a grant; true if all have taken it.
+    pub(crate) fn write_data(&mut self, grant: &Grant, data: u64) -> bool {
+        let mut all = !grant.locations.is_empty();
+        for l in &grant.locations {
+            let server = self.servers.iter_mut().find(|s| s.ip == l.ip).unwrap();
+            let copy = server
+                .disk
+                .get_mut(&grant.chunk)
+                .filter(|c| server.alive && c.version == grant.version);
+            match copy {
+                Some(copy) => copy.data = data,
+                None => all = false,
+            }
+        }
+        all
+    }
+
+    /// A whole write with everything working.
+    pub(crate) fn write_well(&mut self, inode: u32, index: u32, data: u64) -> u64 {
+        let request = self.write(inode, index, false);
+        self.commit();
+        self.work();
+        let grant = self.granted(request).unwrap().clone();
+        assert!(self.write_data(&grant, data));
+        let length = (u64::from(index) << 26) + 1000;
+        if self.log.meta.node(inode).unwrap().length() < length {
+            self.log.apply_all(&[mfs_meta::op::Op::Length {
+                inode,
+                length,
+                canmod: false,
+            }]);
+        }
+        self.end_write(grant.chunk).unwrap();
+        self.commit();
+        self.allowed.insert((inode, index), [data].into());
+        grant.chunk
+    }
+
+    // ---- what must always hold ------------------------------------------------------------------
+
+    /// Limits of the default configuration; greater ones are the greatest of all classes.
+    fn check_limits(&self) {
+        let mut deletes = vec![0; self.servers.len()];
+        let mut writes = vec![0; self.servers.len()];
+        for o in &self.outstanding {
+            match o.2 {
+                1 => deletes[o.0] += 1,
+                2 => writes[o.0] += 1,
+                _ => {}
+            }
+        }
+        assert!(deletes.iter().all(|&n| n <= self.config.hard_del_limit));
+        let most = self.config.write_rep_limit.extreme_rebalance.ceil() as u32;
+        assert!(writes.iter().all(|&n: &u32| n <= most));
+        for info in self.chunks.servers(&self.log) {
+            assert!(f64::from(info.reads) <= self.config.read_rep_limit.endangered.ceil());
+        }
+    }
+
+    /// Disks that hold contents which a slot may have, under the chunk that the slot names; those that are to delete
+    /// it left out.
+    pub(crate) fn good_copies(&self, inode: u32, index: u32) -> usize {
+        let chunk = self.log.chunk(inode, index);
+        let allowed = &self.allowed[&(inode, index)];
+        self.servers
+            .iter()
+            .enumerate()
+            .filter(|(s, _)| !self.outstanding.contains(&(*s, chunk, 1)))
+            .filter(|(_, s)| s.disk.get(&chunk).is_some_and(|c| allowed.contains(&c.data)))
+            .count()
+    }
+
+    fn check_deletion(&mut self, s: usize, chunk: u64) {
+        self.deletions_checked += 1;
+        let named: Vec<_> = self
+            .allowed
+            .keys()
+            .filter(|(inode, index)| self.log.chunk(*inode, *index) == chunk)
+            .copied()
+            .collect();
+        for (inode, index) in named {
+            assert!(
+                self.good_copies(inode, index) > 0,
+                "server {s} deletes the last good copy of chunk {chunk}, file {inode} slot {index}"
+            );
+        }
+    }
+
+    /// Reads a slot: whatever a client is told must be right.
+    pub(crate) fn check_read(&mut self, inode: u32, index: u32) -> Option<usize> {
+        let r = mfs_chunks::ReadRequest {
+            request: self.number(),
+            inode,
+            index,
+            client_ip: 1,
+        };
+        let result = self.chunks.read(&mut self.log, &r);
+        let grant = match result {
+            Ok(Reply::Now(grant)) => grant,
+            Ok(Reply::Later) => {
+                self.chunks.cancel(&mut self.log, r.request);
+                return None;
+            }
+            Err(status) => {
+                assert!(
+                    status != Status::ChunkLost || !self.allowed.contains_key(&(inode, index))
+                        || self.good_copies(inode, index) == 0
+                        || self.servers.iter().any(|s| !s.alive),
+                    "chunk lost: file {inode} slot {index}"
+                );
+                return None;
+            }
+        };
+        let allowed = self.allowed.get(&(inode, index))?.clone();
+        if grant.chunk == 0 {
+            assert!(allowed.contains(&0), "file {inode} slot {index} became a hole");
+            return Some(0);
+        }
+        for l in &grant.locations {
+            let server = self.servers.iter().find(|s| s.ip == l.ip).unwrap();
+            if !server.alive || server.connection.is_none() {
+                continue;
+            }
+            let copy = server.disk.get(&grant.chunk);
+            let copy = copy.unwrap_or_else(|| panic!("no copy of {grant:?} on {:08x}", l.ip));
+            assert_eq!(copy.version, grant.version, "chunk {}", grant.chunk);
+            assert!(
+                allowed.contains(&copy.data),
+                "file {inode} slot {index} chunk {}: {:x} not in {allowed:x?}",
+                grant.chunk,
+                copy.data
+            );
+            self.reads_checked += 1;
+        }
+        Some(grant.locations.len())
+    }
+}
