@@ -26,7 +26,11 @@ impl UsedInodes {
         block[(inode % BLOCK_BITS / 64) as usize] |= 1 << (inode % 64);
     }
 
+    /// Makes a number free; 0 stays used.
     pub(crate) fn clear(&mut self, inode: u32) {
+        if inode == 0 {
+            return;
+        }
         let b = (inode / BLOCK_BITS) as usize;
         if let Some(Some(block)) = self.blocks.get_mut(b) {
             block[(inode % BLOCK_BITS / 64) as usize] &= !(1 << (inode % 64));

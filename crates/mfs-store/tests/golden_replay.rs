@@ -65,7 +65,7 @@ fn start(case: &Path) -> Metadata {
     loader.finish().unwrap().meta
 }
 
-fn restore(case: &Path) -> Result<Metadata, ReplayError> {
+fn restore(case: &Path) -> Result<Metadata, Box<ReplayError>> {
     let mut meta = start(case);
     let logs: Vec<Input> = fs::read_dir(case)
         .unwrap()

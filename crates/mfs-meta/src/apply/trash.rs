@@ -217,7 +217,10 @@ impl Metadata {
         self.t.free = queue;
         let mut xor = 0;
         for &inode in &freed {
-            self.used.clear(inode);
+            // A damaged image may queue the number of a living node (spec 02 §8).
+            if self.t.node(inode).is_none() {
+                self.used.clear(inode);
+            }
             xor ^= inode;
         }
         for inode in &kept {
