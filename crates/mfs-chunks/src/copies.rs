@@ -207,35 +207,94 @@ type Page = [Row; PAGE_ROWS];
 const CAPACITIES: [usize; 13] = [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 const BLOCKS_PER_PAGE: usize = 256;
 
+/// No block.
+const NONE: u16 = u16::MAX;
+
+/// Blocks of one size. A page that holds nothing any more is given back, for when one server after the other
+/// registers, all chunks grow out of their blocks.
+struct BlockPage {
+    words: Box<[u32]>,
+    used: u16,
+    /// First of the unused blocks; each has the next in its first word.
+    free: u16,
+}
+
 #[derive(Default)]
 struct Blocks {
-    pages: Vec<Box<[u32]>>,
-    free: Vec<u32>,
-    used: u32,
+    pages: Vec<BlockPage>,
+    /// Pages with unused blocks; may name others, too.
+    open: Vec<u32>,
+    /// Pages that were given back.
+    empty: Vec<u32>,
 }
 
 impl Blocks {
     fn take(&mut self, capacity: usize) -> u32 {
-        if let Some(block) = self.free.pop() {
-            return block;
+        while let Some(&at) = self.open.last() {
+            let page = &mut self.pages[at as usize];
+            if !page.words.is_empty() && page.free != NONE {
+                let block = page.free;
+                page.free = page.words[usize::from(block) * capacity] as u16;
+                page.used += 1;
+                return at * BLOCKS_PER_PAGE as u32 + u32::from(block);
+            }
+            self.open.pop();
         }
-        let block = self.used;
-        self.used += 1;
-        if block as usize / BLOCKS_PER_PAGE >= self.pages.len() {
-            self.pages
-                .push(vec![0; capacity * BLOCKS_PER_PAGE].into_boxed_slice());
+        let mut words = vec![0; capacity * BLOCKS_PER_PAGE].into_boxed_slice();
+        for block in 1..BLOCKS_PER_PAGE {
+            let next = (block + 1) % BLOCKS_PER_PAGE;
+            words[block * capacity] = if next == 0 { u32::from(NONE) } else { next as u32 };
         }
-        block
+        let page = BlockPage {
+            words,
+            used: 1,
+            free: 1,
+        };
+        let at = match self.empty.pop() {
+            Some(at) => {
+                self.pages[at as usize] = page;
+                at
+            }
+            None => {
+                self.pages.push(page);
+                (self.pages.len() - 1) as u32
+            }
+        };
+        self.open.push(at);
+        at * BLOCKS_PER_PAGE as u32
+    }
+
+    fn release(&mut self, block: u32, capacity: usize) {
+        let at = block / BLOCKS_PER_PAGE as u32;
+        let block = block as usize % BLOCKS_PER_PAGE;
+        let page = &mut self.pages[at as usize];
+        page.words[block * capacity] = u32::from(page.free);
+        if page.free == NONE {
+            self.open.push(at);
+        }
+        page.free = block as u16;
+        page.used -= 1;
+        if page.used == 0 {
+            page.words = Box::default();
+            self.empty.push(at);
+        }
     }
 
     fn get(&self, block: u32, capacity: usize) -> &[u32] {
         let at = block as usize % BLOCKS_PER_PAGE * capacity;
-        &self.pages[block as usize / BLOCKS_PER_PAGE][at..at + capacity]
+        &self.pages[block as usize / BLOCKS_PER_PAGE].words[at..at + capacity]
     }
 
     fn get_mut(&mut self, block: u32, capacity: usize) -> &mut [u32] {
         let at = block as usize % BLOCKS_PER_PAGE * capacity;
-        &mut self.pages[block as usize / BLOCKS_PER_PAGE][at..at + capacity]
+        &mut self.pages[block as usize / BLOCKS_PER_PAGE].words[at..at + capacity]
+    }
+
+    fn bytes(&self) -> usize {
+        let words: usize = self.pages.iter().map(|p| p.words.len() * 4).sum();
+        words
+            + self.pages.capacity() * size_of::<BlockPage>()
+            + (self.open.capacity() + self.empty.capacity()) * 4
     }
 }
 
@@ -335,7 +394,7 @@ impl Copies {
         let have = (r.flags & SPILLED != 0).then_some(r.words[1] as usize);
         if need != have {
             if let Some(class) = have {
-                self.blocks[class].free.push(r.words[0]);
+                self.blocks[class].release(r.words[0], CAPACITIES[class]);
                 r.flags &= !SPILLED;
             }
             if let Some(class) = need {
@@ -570,14 +629,7 @@ impl Copies {
     pub(crate) fn bytes(&self) -> usize {
         let pages = self.pages.iter().flatten().count() * size_of::<Page>()
             + self.pages.capacity() * size_of::<usize>();
-        let blocks: usize = self
-            .blocks
-            .iter()
-            .zip(CAPACITIES)
-            .map(|(b, capacity)| {
-                b.pages.len() * BLOCKS_PER_PAGE * capacity * 4 + b.free.capacity() * 4
-            })
-            .sum();
+        let blocks: usize = self.blocks.iter().map(Blocks::bytes).sum();
         pages + blocks + self.versions.capacity() * (size_of::<((u32, u16), u32)>() + 1)
     }
 }

@@ -39,6 +39,18 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Takes the last server that fits and is free.
+    fn take_free(&mut self, entry: usize) -> bool {
+        let free = (0..self.servers.len()).rev().find(|&s| {
+            self.holder[self.group_of[s]].is_none()
+                && fits(&self.entries[entry], self.servers[s].labels)
+        });
+        if let Some(s) = free {
+            self.holder[self.group_of[s]] = Some((entry, s));
+        }
+        free.is_some()
+    }
+
     /// Finds a server for an entry, moving others to make room. Depth is at most the number of entries.
     fn place(&mut self, entry: usize) -> bool {
         for s in (0..self.servers.len()).rev() {
@@ -77,8 +89,10 @@ pub(crate) fn matching(entries: &[LabelMasks], servers: &[Candidate]) -> Matchin
         seen: vec![false; order.len()],
     };
     for entry in 0..entries.len() {
-        search.seen.fill(false);
-        search.place(entry);
+        if !search.take_free(entry) {
+            search.seen.fill(false);
+            search.place(entry);
+        }
     }
     let mut result = Matching {
         server: vec![None; entries.len()],

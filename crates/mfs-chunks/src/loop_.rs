@@ -31,6 +31,7 @@ impl Chunks {
             None
         };
         self.file_loop_tick(log);
+        self.undo_walk_tick(log);
         if self.scan.started == 0 {
             self.begin_scan(log);
         }

@@ -389,7 +389,7 @@ impl Chunks {
             return;
         };
         self.copies.set_needs_increase(row, false);
-        self.unfinished.remove(info.id);
+        self.close_entry(log, info.id);
         match op.waiter {
             Some(waiter) => self.finish_waiter(log, row, info, &waiter),
             None if info.locked_to == 0 => self.unlocked(log, row),
@@ -441,7 +441,9 @@ impl Chunks {
                 self.finished(log, &waiter, Err(status));
             }
             None => {
-                self.unfinished.remove(info.id);
+                if !self.undo_shared(log, row, info.id) {
+                    self.close_entry(log, info.id);
+                }
                 self.unlocked(log, row);
             }
         }
@@ -459,8 +461,10 @@ impl Chunks {
         if waiter.previous == info.id && self.copies.tally(row).usable() == 0 {
             // Nobody was ever told the new version: the old one may come back with a server.
             self.unresolved.insert(info.id);
-        } else {
-            self.unfinished.remove(info.id);
+        } else if waiter.previous != info.id && self.copies.has_operation(row) {
+            // The client is gone, the operation goes on: files that share the chunk depend on its end.
+        } else if !self.undo_shared(log, row, info.id) {
+            self.close_entry(log, info.id);
         }
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);

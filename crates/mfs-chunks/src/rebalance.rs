@@ -98,7 +98,8 @@ impl Chunks {
         self.rebalance_order.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
 
-    fn is_replicated(&self, row: u32) -> bool {
+    /// Whether a REPLICATE of the chunk is without answer.
+    pub(crate) fn is_replicated(&self, row: u32) -> bool {
         !self.replications.is_empty()
             && self
                 .servers

@@ -121,6 +121,9 @@ impl Chunks {
         priority: u8,
     ) -> Attempt {
         let now = log.now();
+        if self.is_replicated(row) {
+            return Attempt::Wait;
+        }
         let endangered = priority <= prio::ENDANGERED;
         let class = if endangered {
             ReplicationClass::Endangered

@@ -158,35 +158,21 @@ impl Chunks {
         }
     }
 
-    /// What follows when copies of a chunk went or became useless: the operation on them may be over now, and other
+    /// What follows when copies of a chunk went or became useless: an operation on them may be over now, and other
     /// copies may be needed.
     fn copies_vanished(&mut self, log: &mut dyn Log, row: u32) {
-        let lost_answer = self
-            .operations
-            .get(&row)
-            .is_some_and(|op| op.awaited.iter().any(|&s| !self.is_awaited(row, s)));
-        if lost_answer {
-            self.operation_lost_answers(log, row);
-        }
-        self.queue_check(log, row, true);
-    }
-
-    fn is_awaited(&self, row: u32, slot: u16) -> bool {
-        self.copies.find(row, slot).is_some_and(CopyState::is_busy)
-    }
-
-    /// Some servers will not answer an operation: their copies are gone, or damaged.
-    fn operation_lost_answers(&mut self, log: &mut dyn Log, row: u32) {
         let copies = &self.copies;
         if let Some(op) = self.operations.get_mut(&row) {
             op.awaited
                 .retain(|s| copies.find(row, *s).is_some_and(CopyState::is_busy));
             if op.kind != OpKind::Replicate {
+                // Also when it has answered already: its copy has the new version, and will not get what is written.
                 op.interrupted = true;
                 op.unknown = true;
             }
+            self.conclude_if_over(log, row);
         }
-        self.conclude_if_over(log, row);
+        self.queue_check(log, row, true);
     }
 
     /// Settles at once what waits for a server that is gone; all other chunks are settled when they are touched.

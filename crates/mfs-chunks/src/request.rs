@@ -197,7 +197,8 @@ impl Chunks {
             // The copies that are there are not changed by it.
             Some(op) if op.kind == OpKind::Replicate => !reading,
             Some(_) => true,
-            None => false,
+            // Its last file may write to it only when no other may have to get it back.
+            None => !reading && info.refs <= 1 && self.unfinished.is_previous(chunk),
         };
         let status = if Self::is_locked(&info, now) && !continues {
             Status::Locked
@@ -387,6 +388,7 @@ impl Chunks {
         operates: bool,
     ) -> Result<(u32, ChunkInfo), Status> {
         let previous = log.meta().node(inode).map_or(0, |n| n.chunk(index));
+        let old_version = log.meta().chunk(previous).map_or(0, |c| c.version);
         let Outcome::Chunk(chunk) = log.apply(line)? else {
             return Err(Status::Einval);
         };
@@ -395,7 +397,8 @@ impl Chunks {
             self.copies.clear(row);
         }
         if operates {
-            self.unfinished.begin(chunk, inode, index, previous);
+            self.unfinished
+                .begin(chunk, inode, index, previous, old_version);
             self.unresolved.remove(&chunk);
         }
         let mut info = log.meta().chunk_in_row(row).ok_or(Status::NoChunk)?;
@@ -427,7 +430,7 @@ impl Chunks {
             return Err(Status::ChunkBusy);
         }
         log.apply(&Op::Unlock { chunk })?;
-        self.unfinished.remove(chunk);
+        self.close_entry(log, chunk);
         self.unlocked(log, row);
         Ok(())
     }
@@ -453,6 +456,7 @@ impl Chunks {
                 .is_some_and(|info| Self::is_locked(&info, log.now()));
             let pending = self.operations.get(&row);
             let busy = pending.is_some_and(|op| op.kind != OpKind::Replicate);
+            // Whatever else holds a request up is found when it is executed again.
             if !locked
                 && !busy
                 && let Some(parked) = self.waiting.take(row)

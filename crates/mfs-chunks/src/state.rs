@@ -19,7 +19,7 @@ use crate::request::Waiting;
 use crate::rng::Rng;
 use crate::servers::Servers;
 use crate::topology::Topology;
-use crate::unfinished::Unfinished;
+use crate::unfinished::{UndoWalk, Unfinished};
 
 /// Length of a tick (spec 05 §0).
 pub const TICKS_PER_SECOND: u32 = 50;
@@ -88,6 +88,7 @@ pub struct Chunks {
     pub(crate) unfinished: Unfinished,
     /// Entries of `unfinished` that came from the log of an earlier run and are not decided yet.
     pub(crate) unresolved: Set<u64>,
+    pub(crate) undo_walk: UndoWalk,
     /// Since when nothing is in progress and all servers are there, in ticks.
     pub(crate) complete_since: Option<u64>,
     /// Highest version that was ever sent for a chunk, where it is above the chunk's (spec 05 §9.2.1): it must not
@@ -147,6 +148,7 @@ impl Chunks {
             },
             unresolved: unfinished.chunks().collect(),
             unfinished,
+            undo_walk: UndoWalk::default(),
             complete_since: None,
             burned: Map::default(),
             holds: Map::default(),

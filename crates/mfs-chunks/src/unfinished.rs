@@ -4,8 +4,10 @@
 //! the master dies between the line and the command, a file would be left with a chunk that nobody has, and its
 //! old contents, under the previous id or version, would be deleted as unused or outdated. So every such line is
 //! remembered until the operation has ended. The live state machine drops an entry when the chunkservers have
-//! done the operation; a replay, which knows lines only, drops it at `UNLOCK`, `ROLLBACK`, a later `WRITE` of the
-//! chunk, `REPAIR` or `CHUNKDEL`. A `SETVERSION` alone does not end it: it is the line of an emergency version
+//! done the operation; a replay, which knows lines only, drops it at `UNLOCK`, a later `WRITE` of the chunk, `REPAIR`,
+//! `CHUNKDEL`, or a `ROLLBACK` to another chunk. A `ROLLBACK` to the same chunk does not take back a version that was
+//! raised in vain. A file that shares the new chunk by a snapshot made meanwhile needs the previous
+//! one, too: its slot gets a `ROLLBACK` of its own, found by a walk over all files. A `SETVERSION` alone does not end it: it is the line of an emergency version
 //! increase, whose command can be lost just so.
 //!
 //! What an image leaves open stands in a small file beside it ([`Unfinished::encode`]): entries of the state at the
@@ -26,11 +28,9 @@ use crate::state::{Chunks, Map, TICKS_PER_SECOND};
 
 /// Ticks for which all servers must have been there and quiet before something is undone.
 const QUIET: u64 = 10 * TICKS_PER_SECOND as u64;
-/// Versions that a write may have raised a chunk by without a chunkserver knowing: its own, and the emergency one.
-const MOST_RAISES: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"MFSUNF1\n";
-const ENTRY: usize = 24;
+const ENTRY: usize = 28;
 const HEAD: usize = MAGIC.len() + 8 + 4;
 
 /// An operation that has not ended.
@@ -42,6 +42,9 @@ pub struct Entry {
     pub index: u32,
     /// Chunk that the slot had before, 0 = none. The chunk itself if only its version was raised.
     pub previous: u64,
+    /// Version of the chunk before, 0 for a new one: copies with this or a later one, up to the chunk's, differ
+    /// from it by nothing that a client was told.
+    pub version: u32,
 }
 
 /// See the module.
@@ -50,6 +53,18 @@ pub struct Unfinished {
     entries: BTreeMap<u64, Entry>,
     /// How many entries have a chunk as their previous one.
     previous: Map<u64, u32>,
+}
+
+/// Inodes that a tick looks at for slots to be rolled back.
+const WALK: u32 = 20_000;
+
+/// Search for slots that name chunks which were never made.
+#[derive(Default)]
+pub(crate) struct UndoWalk {
+    /// Chunk to look for, and the one that belongs in its place.
+    running: Map<u64, u64>,
+    next: Map<u64, u64>,
+    at: u32,
 }
 
 /// What [`Unfinished::before`] saw, for [`Unfinished::after`].
@@ -64,6 +79,7 @@ enum Step {
         inode: u32,
         index: u32,
         previous: u64,
+        version: u32,
         raises: bool,
     },
     End(u64),
@@ -113,12 +129,21 @@ impl Unfinished {
         self.previous.contains_key(&chunk)
     }
 
-    pub(crate) fn begin(&mut self, chunk: u64, inode: u32, index: u32, previous: u64) {
+    /// `version` is that of `previous`.
+    pub(crate) fn begin(
+        &mut self,
+        chunk: u64,
+        inode: u32,
+        index: u32,
+        previous: u64,
+        version: u32,
+    ) {
         self.remove(chunk);
         let entry = Entry {
             inode,
             index,
             previous,
+            version: if previous == chunk { version } else { 0 },
         };
         self.entries.insert(chunk, entry);
         if previous != 0 && previous != chunk {
@@ -128,6 +153,7 @@ impl Unfinished {
 
     pub(crate) fn remove(&mut self, chunk: u64) {
         if let Some(entry) = self.entries.remove(&chunk)
+            && entry.previous != chunk
             && let Some(n) = self.previous.get_mut(&entry.previous)
         {
             *n -= 1;
@@ -140,6 +166,7 @@ impl Unfinished {
     /// Looks at a line before it is applied in a replay.
     pub fn before(&self, meta: &Metadata, op: &Op<'_>) -> Before {
         let slot = |inode, index| meta.node(inode).map_or(0, |n| n.chunk(index));
+        let version = |chunk| meta.chunk(chunk).map_or(0, |c| c.version);
         Before(match *op {
             Op::Write {
                 inode,
@@ -150,15 +177,30 @@ impl Unfinished {
                 inode,
                 index,
                 previous: slot(inode, index),
+                version: version(slot(inode, index)),
                 raises: opflag,
             },
             Op::Trunc { inode, index } => Step::Modify {
                 inode,
                 index,
                 previous: slot(inode, index),
+                version: version(slot(inode, index)),
                 raises: true,
             },
-            Op::Unlock { chunk } | Op::Rollback { chunk, .. } => Step::End(chunk),
+            Op::Unlock { chunk } => Step::End(chunk),
+            Op::Rollback { prev, chunk, .. } => {
+                let refs = meta
+                    .chunk_row(chunk)
+                    .and_then(|row| meta.chunk_in_row(row))
+                    .map_or(0, |info| info.refs);
+                // Another file that shares the new chunk still has to get the old one; and a version that was raised
+                // in vain is in the metadata, but with no server.
+                if prev == chunk || refs > 1 {
+                    Step::Nothing
+                } else {
+                    Step::End(chunk)
+                }
+            }
             Op::ChunkDel { id, .. } => Step::End(id),
             Op::Repair { inode, index, .. } => Step::End(slot(inode, index)),
             _ => Step::Nothing,
@@ -173,12 +215,13 @@ impl Unfinished {
                     inode,
                     index,
                     previous,
+                    version,
                     raises,
                 },
                 &Outcome::Chunk(chunk),
             ) => {
                 if raises || chunk != previous {
-                    self.begin(chunk, inode, index, previous);
+                    self.begin(chunk, inode, index, previous, version);
                 } else {
                     self.remove(chunk);
                 }
@@ -189,7 +232,7 @@ impl Unfinished {
     }
 
     /// The file beside an image with this metadata version: `"MFSUNF1\n" version:u64 count:u32`, then per entry
-    /// `chunk:u64 inode:u32 index:u32 previous:u64`, then `crc32:u32` of all before; big-endian.
+    /// `chunk:u64 inode:u32 index:u32 previous:u64 version:u32`, then `crc32:u32` of all before; big-endian.
     #[must_use]
     pub fn encode(&self, version: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + ENTRY * self.entries.len() + 4);
@@ -201,6 +244,7 @@ impl Unfinished {
             out.extend_from_slice(&e.inode.to_be_bytes());
             out.extend_from_slice(&e.index.to_be_bytes());
             out.extend_from_slice(&e.previous.to_be_bytes());
+            out.extend_from_slice(&e.version.to_be_bytes());
         }
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_be_bytes());
@@ -229,7 +273,8 @@ impl Unfinished {
             let (inode, r) = take_u32(r)?;
             let (index, r) = take_u32(r)?;
             let (previous, r) = take_u64(r)?;
-            table.begin(chunk, inode, index, previous);
+            let (version, r) = take_u32(r)?;
+            table.begin(chunk, inode, index, previous, version);
             rest = r;
         }
         Ok((version, table))
@@ -264,17 +309,22 @@ impl Chunks {
                 self.settle(log, row);
                 // A copy with the right version shows that the operation was done.
                 let done = self.copies.tally(row).any_valid();
-                if !done && !quiet {
+                if !done && !quiet || self.undo_walk.is_target(chunk) {
                     continue;
                 }
-                if !done && !self.undo(log, row, chunk) {
-                    // Some day a server may bring the old version back.
-                    self.unresolved.remove(&chunk);
-                    continue;
+                if !done {
+                    match self.undo(log, row, chunk) {
+                        Undone::Yes => {}
+                        Undone::Later => continue,
+                        Undone::No => {
+                            // Some day a server may bring the old version back.
+                            self.unresolved.remove(&chunk);
+                            continue;
+                        }
+                    }
                 }
             }
-            self.unfinished.remove(chunk);
-            self.unresolved.remove(&chunk);
+            self.close_entry(log, chunk);
             if let Some(row) = log.meta().chunk_row(chunk) {
                 self.queue_check(log, row, true);
                 self.waiting.wake(row);
@@ -282,11 +332,22 @@ impl Chunks {
         }
     }
 
-    /// No server has what the line promised. False if nothing can be done about it.
-    fn undo(&mut self, log: &mut dyn Log, row: u32, chunk: u64) -> bool {
+    /// An operation has ended: its previous chunk is free.
+    pub(crate) fn close_entry(&mut self, log: &dyn Log, chunk: u64) {
+        self.unresolved.remove(&chunk);
+        if let Some(entry) = self.unfinished.get(chunk) {
+            self.unfinished.remove(chunk);
+            if let Some(row) = log.meta().chunk_row(entry.previous) {
+                self.waiting.wake(row);
+            }
+        }
+    }
+
+    /// No server has what the line promised.
+    fn undo(&mut self, log: &mut dyn Log, row: u32, chunk: u64) -> Undone {
         let (Some(entry), Some(info)) = (self.unfinished.get(chunk), log.meta().chunk_in_row(row))
         else {
-            return true;
+            return Undone::Yes;
         };
         let tally: Tally = self.copies.tally(row);
         let greatest = self
@@ -296,7 +357,7 @@ impl Chunks {
             .max();
         match greatest {
             Some(version)
-                if version < info.version && info.version - version <= MOST_RAISES =>
+                if (entry.version..info.version).contains(&version) =>
             {
                 tracing::warn!(
                     chunk,
@@ -323,10 +384,91 @@ impl Chunks {
                 if entry.previous != 0 {
                     self.chunk_changed(log, entry.previous);
                 }
+                if self.undo_shared(log, row, chunk) {
+                    return Undone::Later;
+                }
             }
-            _ => return entry.previous != chunk,
+            _ if entry.previous == chunk => return Undone::No,
+            _ => {}
         }
-        true
+        Undone::Yes
+    }
+
+    /// A chunk that was never made is undone in one file. If others name it, because they were copied from that one
+    /// in between, they get the previous chunk, too: true, and the entry stays until that is done.
+    pub(crate) fn undo_shared(&mut self, log: &dyn Log, row: u32, chunk: u64) -> bool {
+        let shared = log.meta().chunk_in_row(row).is_some_and(|i| i.id == chunk && i.refs > 0);
+        match self.unfinished.get(chunk) {
+            Some(entry) if shared && entry.previous != chunk => {
+                self.undo_walk.next.insert(chunk, entry.previous);
+                self.unresolved.insert(chunk);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Goes on with the search for slots of such files.
+    pub(crate) fn undo_walk_tick(&mut self, log: &mut dyn Log) {
+        if self.undo_walk.running.is_empty() {
+            if self.undo_walk.next.is_empty() {
+                return;
+            }
+            self.undo_walk.running = std::mem::take(&mut self.undo_walk.next);
+            self.undo_walk.at = 1;
+        }
+        let first = self.undo_walk.at;
+        let last = first.saturating_add(WALK).min(log.meta().max_inode());
+        let mut slots = Vec::new();
+        for inode in first..=last {
+            let Some(node) = log.meta().node(inode) else {
+                continue;
+            };
+            let mut at = 0;
+            while let Some((index, chunk)) = node.next_chunk(at) {
+                if let Some(&previous) = self.undo_walk.running.get(&chunk) {
+                    slots.push((inode, index, previous, chunk));
+                }
+                at = index.saturating_add(1);
+            }
+        }
+        for (inode, index, previous, chunk) in slots {
+            roll_back_line(log, inode, index, previous, chunk);
+        }
+        if last < log.meta().max_inode() {
+            self.undo_walk.at = last + 1;
+            return;
+        }
+        let mut done: Vec<(u64, u64)> = self.undo_walk.running.drain().collect();
+        done.sort_unstable();
+        for (chunk, previous) in done {
+            let row = log.meta().chunk_row(chunk);
+            // A file was copied behind our back.
+            if row.is_some_and(|row| self.undo_shared(log, row, chunk)) {
+                continue;
+            }
+            self.close_entry(log, chunk);
+            for changed in [chunk, previous] {
+                self.chunk_changed(log, changed);
+            }
+            if let Some(row) = row {
+                self.waiting.wake(row);
+            }
+        }
+    }
+}
+
+/// Outcome of [`Chunks::undo`].
+enum Undone {
+    Yes,
+    /// Other files are looked for.
+    Later,
+    No,
+}
+
+impl UndoWalk {
+    fn is_target(&self, chunk: u64) -> bool {
+        self.running.contains_key(&chunk) || self.next.contains_key(&chunk)
     }
 }
 
@@ -338,7 +480,7 @@ mod tests {
     #[test]
     fn damage_is_found() {
         let mut table = Unfinished::default();
-        table.begin(7, 3, 0, 5);
+        table.begin(7, 3, 0, 5, 1);
         let bytes = table.encode(42);
         assert_eq!(Unfinished::decode(&bytes), Ok((42, table)));
         for at in 0..bytes.len() {
@@ -352,12 +494,15 @@ mod tests {
     #[test]
     fn previous_chunks_are_held_as_long_as_an_entry_needs_them() {
         let mut table = Unfinished::default();
-        table.begin(7, 3, 0, 5);
-        table.begin(8, 4, 0, 5);
-        table.begin(9, 4, 1, 9);
+        table.begin(7, 3, 0, 5, 1);
+        table.begin(8, 4, 0, 5, 1);
+        table.begin(9, 4, 1, 9, 2);
         table.remove(7);
+        // A raised version of the previous chunk itself holds nothing, and lets nothing go.
+        table.begin(5, 2, 0, 5, 1);
+        table.remove(5);
         assert!(table.is_previous(5) && !table.is_previous(9));
-        table.begin(8, 4, 0, 8);
+        table.begin(8, 4, 0, 8, 3);
         assert!(!table.is_previous(5));
     }
 
@@ -368,10 +513,10 @@ mod tests {
         }
 
         #[test]
-        fn tables_survive_the_file(entries in proptest::collection::vec(any::<(u64, u32, u32, u64)>(), 0..20)) {
+        fn tables_survive_the_file(entries in proptest::collection::vec(any::<(u64, u32, u32, u64, u32)>(), 0..20)) {
             let mut table = Unfinished::default();
-            for (chunk, inode, index, previous) in entries {
-                table.begin(chunk, inode, index, previous);
+            for (chunk, inode, index, previous, version) in entries {
+                table.begin(chunk, inode, index, previous, version);
             }
             prop_assert_eq!(Unfinished::decode(&table.encode(9)), Ok((9, table)));
         }

@@ -69,7 +69,11 @@ impl Metadata {
         sums.max_inode = sums.max_inode.max(inode);
         let (mut names, mut detached) = (0, 0);
         for (row, e) in self.t.names_of(node) {
-            demand!(e.child == inode, "name {row} of inode {inode} is of {}", e.child);
+            demand!(
+                e.child == inode,
+                "name {row} of inode {inode} is of {}",
+                e.child
+            );
             sums.names += 1;
             if e.parent == 0 {
                 detached += 1;
@@ -98,7 +102,10 @@ impl Metadata {
         match kind {
             Kind::Directory => {
                 sums.dirs += 1;
-                demand!(inode == ROOT || names == 1, "directory {inode} has {names} names");
+                demand!(
+                    inode == ROOT || names == 1,
+                    "directory {inode} has {names} names"
+                );
                 self.audit_directory(inode, node)?;
             }
             _ => demand!(
@@ -133,9 +140,8 @@ impl Metadata {
             let mut used = 0;
             slots::for_each_from(node, &self.t.lists, 0, |_, id| {
                 used += 1;
-                if self.find_chunk(id).is_some() {
-                    *sums.refs.entry(id).or_default().entry(node.sclass).or_default() += 1;
-                }
+                let classes = sums.refs.entry(id).or_default();
+                *classes.entry(node.sclass).or_default() += 1;
             });
             demand!(
                 slots::used(node, &self.t.lists) == used,
@@ -148,7 +154,10 @@ impl Metadata {
             (AclType::Default, node.has_default_acl()),
         ] {
             let held = self.t.acls.contains_key(&(inode, which));
-            demand!(held == marked, "mark of the {which:?} ACL of inode {inode} is {marked}");
+            demand!(
+                held == marked,
+                "mark of the {which:?} ACL of inode {inode} is {marked}"
+            );
             sums.acls += usize::from(held);
         }
         let held = self.t.xattrs.get(&inode);
@@ -161,27 +170,30 @@ impl Metadata {
         Ok(())
     }
 
-    /// Entries, figures and order of one directory.
+    /// Entries and figures of one directory.
     fn audit_directory(&self, inode: u32, node: &Node) -> Found {
         let dir = self.t.dirs.at(node.dir());
-        demand!(dir.inode == inode, "row of directory {inode} is of {}", dir.inode);
-        let (mut entries, mut below, mut last) = (0, 0, (NIL, 0));
+        demand!(
+            dir.inode == inode,
+            "row of directory {inode} is of {}",
+            dir.inode
+        );
+        let (mut entries, mut below, mut last) = (0, 0, NIL);
         let mut stats = TreeStats::default();
         for (row, e) in self.t.children(node.dir()) {
             demand!(
-                e.parent == inode && e.prev == last.0,
+                e.parent == inode && e.prev == last,
                 "edge {row} of directory {inode} is linked to {} in {}",
                 e.prev,
                 e.parent
             );
-            demand!(
-                e.id() == 0 || e.id() > last.1,
-                "edge ids of directory {inode} do not ascend"
-            );
-            last = (row, e.id());
+            last = row;
             entries += 1;
             let Some(child) = self.t.node(e.child) else {
-                return Err(AuditError(format!("directory {inode} names {}, which is none", e.child)));
+                return Err(AuditError(format!(
+                    "directory {inode} names {}, which is none",
+                    e.child
+                )));
             };
             below += u32::from(child.kind() == Kind::Directory);
             stats.add(&self.t.figures(child));
@@ -205,12 +217,27 @@ impl Metadata {
         demand!(root == Some(Kind::Directory), "there is no root directory");
         let counted = (t.node_count, t.dirs.len(), t.edges.len(), t.lists.len());
         let found = (sums.nodes, sums.dirs, sums.names, sums.lists);
-        demand!(counted == found, "nodes, directories, edges, chunk lists are {found:?}, counted {counted:?}");
+        demand!(
+            counted == found,
+            "nodes, directories, edges, chunk lists are {found:?}, counted {counted:?}"
+        );
         let counted = (t.acls.len(), t.xattrs.len());
         let found = (sums.acls, sums.xattrs);
-        demand!(counted == found, "ACLs, extended attributes are {found:?} of nodes, {counted:?} in all");
-        demand!(t.max_inode >= sums.max_inode, "inode {} is above the highest", sums.max_inode);
-        demand!(self.totals == sums.totals, "totals are {:?}, counted {:?}", sums.totals, self.totals);
+        demand!(
+            counted == found,
+            "ACLs, extended attributes are {found:?} of nodes, {counted:?} in all"
+        );
+        demand!(
+            t.max_inode >= sums.max_inode,
+            "inode {} is above the highest",
+            sums.max_inode
+        );
+        demand!(
+            self.totals == sums.totals,
+            "totals are {:?}, counted {:?}",
+            sums.totals,
+            self.totals
+        );
         for class in 0..=u8::MAX {
             let (counted, found) = (self.sclass_use(class), sums.classes.get(&class).copied());
             demand!(
@@ -220,7 +247,10 @@ impl Metadata {
         }
         for inode in t.quotas.keys() {
             let kind = t.node(*inode).map(Node::kind);
-            demand!(kind == Some(Kind::Directory), "inode {inode} with a quota is {kind:?}");
+            demand!(
+                kind == Some(Kind::Directory),
+                "inode {inode} with a quota is {kind:?}"
+            );
         }
         Ok(())
     }
@@ -233,11 +263,23 @@ impl Metadata {
             let Some(node) = self.t.node(inode) else {
                 continue;
             };
-            let is_dir = |e: &Edge| self.t.node(e.child).is_some_and(|n| n.kind() == Kind::Directory);
-            stack.extend(self.t.children(node.dir()).filter(|(_, e)| is_dir(e)).map(|(_, e)| e.child));
+            let is_dir = |e: &Edge| {
+                self.t
+                    .node(e.child)
+                    .is_some_and(|n| n.kind() == Kind::Directory)
+            };
+            stack.extend(
+                self.t
+                    .children(node.dir())
+                    .filter(|(_, e)| is_dir(e))
+                    .map(|(_, e)| e.child),
+            );
         }
         let (found, counted) = (seen.len(), self.t.dirs.len());
-        demand!(found == counted as usize, "{found} of {counted} directories hang below the root");
+        demand!(
+            found == counted as usize,
+            "{found} of {counted} directories hang below the root"
+        );
         Ok(())
     }
 
@@ -271,7 +313,10 @@ impl Metadata {
             detached += u32::from(e.child != 0 && e.parent == 0);
             Ok::<(), AuditError>(())
         })?;
-        demand!(detached == listed, "{listed} of {detached} detached paths are listed");
+        demand!(
+            detached == listed,
+            "{listed} of {detached} detached paths are listed"
+        );
         Ok(())
     }
 
@@ -283,7 +328,11 @@ impl Metadata {
             }
             chunks += 1;
             mixed += usize::from(c.mixed);
-            demand!(self.find_chunk(c.id()) == Some(row), "chunk {:016X} is not found", c.id());
+            demand!(
+                self.find_chunk(c.id()) == Some(row),
+                "chunk {:016X} is not found",
+                c.id()
+            );
             let found: BTreeMap<u8, u32> = self.chunk_classes(row).into_iter().collect();
             let expected = refs.get(&c.id()).cloned().unwrap_or_default();
             demand!(
@@ -294,8 +343,30 @@ impl Metadata {
             );
             Ok(())
         })?;
-        demand!(chunks == self.t.chunks.len(), "{chunks} chunks, counted {}", self.t.chunks.len());
-        demand!(mixed == self.mixed.len(), "{mixed} chunks of several classes, {} listed", self.mixed.len());
+        demand!(
+            chunks == self.t.chunks.len(),
+            "{chunks} chunks, counted {}",
+            self.t.chunks.len()
+        );
+        demand!(
+            mixed == self.mixed.len(),
+            "{mixed} chunks of several classes, {} listed",
+            self.mixed.len()
+        );
+        let missing = refs.keys().filter(|id| self.find_chunk(**id).is_none());
+        demand!(
+            missing.count() == self.missing.len(),
+            "{} chunks are listed as missing",
+            self.missing.len()
+        );
+        for (id, list) in &self.missing {
+            let found: BTreeMap<u8, u32> = list.iter().copied().collect();
+            demand!(
+                refs.get(id) == Some(&found),
+                "missing chunk {id:016X} counts {found:?} and is named by {:?}",
+                refs.get(id)
+            );
+        }
         Ok(())
     }
 
@@ -310,10 +381,17 @@ impl Metadata {
             Ok::<(), AuditError>(())
         })?;
         for &inode in &used {
-            demand!(self.used.contains(inode), "inode {inode} is in use and counts as free");
+            demand!(
+                self.used.contains(inode),
+                "inode {inode} is in use and counts as free"
+            );
         }
         let counted = self.used.count();
-        demand!(counted == used.len(), "{} inodes are in use, counted {counted}", used.len());
+        demand!(
+            counted == used.len(),
+            "{} inodes are in use, counted {counted}",
+            used.len()
+        );
         Ok(())
     }
 
@@ -334,18 +412,28 @@ impl Metadata {
             Ok(())
         })?;
         let counted = self.t.opens.len();
-        demand!(pairs.len() == counted as usize, "{} open files, counted {counted}", pairs.len());
+        demand!(
+            pairs.len() == counted as usize,
+            "{} open files, counted {counted}",
+            pairs.len()
+        );
         Ok(())
     }
 
     fn audit_locks(&self) -> Found {
         for (inode, list) in &self.t.flocks {
             let alone = list.len() == 1 || list.iter().all(|l| !l.exclusive);
-            demand!(!list.is_empty() && alone, "flocks of inode {inode} contradict each other");
+            demand!(
+                !list.is_empty() && alone,
+                "flocks of inode {inode} contradict each other"
+            );
         }
         for (inode, owners) in &self.t.posix {
             let keys: HashSet<(u32, u64)> = owners.iter().map(|o| (o.session, o.owner)).collect();
-            demand!(!keys.is_empty() && keys.len() == owners.len(), "owners of locks on inode {inode}");
+            demand!(
+                !keys.is_empty() && keys.len() == owners.len(),
+                "owners of locks on inode {inode}"
+            );
             for o in owners {
                 let apart = o.ranges.windows(2).all(|w| match w {
                     [a, b] => a.end < b.start || (a.end == b.start && a.write != b.write),

@@ -5,6 +5,22 @@ use crate::rows::Chunk;
 use crate::slots;
 use crate::state::Metadata;
 
+/// One more of a class.
+fn count_up(list: &mut Vec<(u8, u32)>, sclass: u8) {
+    match list.iter_mut().find(|(s, _)| *s == sclass) {
+        Some((_, n)) => *n += 1,
+        None => list.push((sclass, 1)),
+    }
+}
+
+/// One less of a class; classes without any leave.
+fn count_down(list: &mut Vec<(u8, u32)>, sclass: u8) {
+    if let Some((_, n)) = list.iter_mut().find(|(s, _)| *s == sclass) {
+        *n = n.saturating_sub(1);
+    }
+    list.retain(|(_, n)| *n > 0);
+}
+
 impl Metadata {
     /// Row of a chunk.
     #[inline]
@@ -16,24 +32,40 @@ impl Metadata {
             .find(sequential_hash(id), |row| self.t.chunks.at(row).id() == id)
     }
 
-    /// Adds a chunk that does not exist yet.
-    pub(crate) fn add_chunk(&mut self, chunk: Chunk) -> u32 {
+    /// Adds a chunk that does not exist yet. Slots that name it already are its references.
+    pub(crate) fn add_chunk(&mut self, mut chunk: Chunk) -> u32 {
+        let id = chunk.id();
+        if let Some(list) = self.missing.remove(&id) {
+            chunk.refs = list.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
+            chunk.sclass = list.first().map_or(0, |(sclass, _)| *sclass);
+            chunk.mixed = list.len() > 1;
+            if chunk.mixed {
+                self.mixed.insert(id, list);
+            }
+        }
         let row = self.t.chunks.insert(chunk);
-        self.chunk_index.insert(sequential_hash(chunk.id()), row);
+        self.chunk_index.insert(sequential_hash(id), row);
         row
     }
 
     /// Removes a chunk.
     pub(crate) fn remove_chunk(&mut self, row: u32) {
         let id = self.t.chunks.at(row).id();
+        let classes = self.chunk_classes(row);
+        if !classes.is_empty() {
+            self.missing.insert(id, classes);
+        }
         self.mixed.remove(&id);
         self.chunk_index.remove(sequential_hash(id), row);
         self.t.chunks.remove(row);
     }
 
-    /// B11: one slot of a file with this class names the chunk. A missing chunk is left alone.
+    /// B11: one slot of a file with this class names the chunk.
     pub(crate) fn chunk_add_ref(&mut self, id: u64, sclass: u8) {
         let Some(row) = self.find_chunk(id) else {
+            if id != 0 {
+                count_up(self.missing.entry(id).or_default(), sclass);
+            }
             return;
         };
         let c = self.t.chunks.at_mut(row);
@@ -47,10 +79,7 @@ impl Metadata {
                 .mixed
                 .entry(id)
                 .or_insert_with(|| vec![(first, others)]);
-            match list.iter_mut().find(|(s, _)| *s == sclass) {
-                Some((_, n)) => *n += 1,
-                None => list.push((sclass, 1)),
-            }
+            count_up(list, sclass);
             c.mixed = true;
         }
     }
@@ -58,6 +87,12 @@ impl Metadata {
     /// B11 reversed.
     pub(crate) fn chunk_drop_ref(&mut self, id: u64, sclass: u8) {
         let Some(row) = self.find_chunk(id) else {
+            if let Some(list) = self.missing.get_mut(&id) {
+                count_down(list, sclass);
+                if list.is_empty() {
+                    self.missing.remove(&id);
+                }
+            }
             return;
         };
         let c = self.t.chunks.at_mut(row);
@@ -65,10 +100,7 @@ impl Metadata {
         if c.mixed
             && let Some(list) = self.mixed.get_mut(&id)
         {
-            if let Some((_, n)) = list.iter_mut().find(|(s, _)| *s == sclass) {
-                *n = n.saturating_sub(1);
-            }
-            list.retain(|(_, n)| *n > 0);
+            count_down(list, sclass);
             if list.len() <= 1 {
                 c.sclass = list.first().map_or(0, |(s, _)| *s);
                 c.mixed = false;

@@ -70,17 +70,28 @@ impl Metadata {
     }
 
     /// Enters all edges in the index at once, with room for them from the start: several times cheaper than
-    /// one by one.
-    pub(crate) fn index_edges(&mut self) {
+    /// one by one. Gives those that were left out because their directory has an earlier one with their name.
+    pub(crate) fn index_edges(&mut self) -> Vec<u32> {
         let edges = self.t.edges.clone();
         self.edge_index.reserve(edges.len());
+        let mut repeated = Vec::new();
         let _ = edges.for_each(|i, e| {
             if e.child != 0 && e.parent != 0 {
-                let hash = self.name_hash(e.parent, self.t.name(e));
-                self.edge_index.insert(hash, i);
+                let name = self.t.name(e);
+                let hash = self.name_hash(e.parent, name);
+                let same = |row| {
+                    let other = self.t.edges.at(row);
+                    other.parent == e.parent && self.t.name(other) == name
+                };
+                if self.edge_index.find(hash, same).is_some() {
+                    repeated.push(i);
+                } else {
+                    self.edge_index.insert(hash, i);
+                }
             }
             Ok::<(), ()>(())
         });
+        repeated
     }
 
     /// Puts an edge first in its directory's list.
@@ -129,19 +140,27 @@ impl Metadata {
             dir.nlink = dir.nlink.saturating_sub(1);
         }
         let row = dir.dir();
-        if e.prev == NIL {
-            self.t.dirs.at_mut(row).first = e.next;
-        }
-        self.t.dirs.at_mut(row).entries -= 1;
-        self.unchain(&e);
         let child = self.t.nodes.get_mut(e.child);
         if !is_dir {
             child.nlink = child.nlink.saturating_sub(1);
         }
         child.ctime = ts;
-        self.forget_name(e.child, edge);
         let hash = self.name_hash(e.parent, self.t.name(&e));
         self.edge_index.remove(hash, edge);
+        self.take_out(row, edge);
+    }
+
+    /// Takes a name out of its directory's list and of its child's, and away. Index and figures are the caller's
+    /// matter.
+    pub(crate) fn take_out(&mut self, dir: u32, edge: u32) {
+        let e = *self.t.edges.at(edge);
+        let d = self.t.dirs.at_mut(dir);
+        d.entries -= 1;
+        if e.prev == NIL {
+            d.first = e.next;
+        }
+        self.unchain(&e);
+        self.forget_name(e.child, edge);
         self.t.bytes.remove(usize::from(e.len), e.name);
         self.t.edges.remove(edge);
     }

@@ -152,7 +152,7 @@ impl Loader {
         if self.m.t.next_edge == EDGE_ID_MAX {
             self.renumber = true;
         }
-        self.m.index_edges();
+        self.index_names()?;
         self.adopt_orphans()?;
         self.connect_chunks();
         if self.late_classes {
@@ -169,6 +169,36 @@ impl Loader {
             notices: self.notices,
             renumber: self.renumber,
         })
+    }
+
+    /// Enters the names in the index. No directory may have two entries with one name: which of them a lookup
+    /// finds would be left to chance.
+    fn index_names(&mut self) -> SinkResult {
+        for row in self.m.index_edges() {
+            let e = *self.m.t.edges.at(row);
+            self.fault(format!(
+                "edge {}->{}: the directory has another entry with this name",
+                e.parent, e.child
+            ))?;
+            self.drop_name(row);
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Loader::append_edge`] did for an edge that is not in the index.
+    fn drop_name(&mut self, edge: u32) {
+        let m = &mut self.m;
+        let e = *m.t.edges.at(edge);
+        let node = *m.t.nodes.get_mut(e.child);
+        let row = m.t.nodes.get_mut(e.parent).dir();
+        if node.kind() == Kind::Directory {
+            m.t.nodes.get_mut(e.parent).nlink -= 1;
+        } else {
+            m.t.nodes.get_mut(e.child).nlink -= 1;
+            let figures = m.t.figures(&node);
+            m.t.dirs.at_mut(row).stats.sub(&figures);
+        }
+        m.take_out(row, edge);
     }
 
     fn adopt_orphans(&mut self) -> SinkResult {
@@ -423,9 +453,18 @@ impl ImageSink for Loader {
             ));
             name = &name[name.len() - most..];
         }
-        let Some(kind) = self.m.t.node(child).map(|n| n.kind()) else {
+        let Some((kind, named)) =
+            self.m.t.node(child).map(|n| (n.kind(), n.parents != NIL))
+        else {
             return self.fault(format!("edge {}->{child}: child not found", rec.parent));
         };
+        // The original loads such trees (spec 02 §7.5), and then walks them for ever.
+        if kind == Kind::Directory && (named || child == ROOT) {
+            return self.fault(format!(
+                "edge {}->{child}: the directory has a place already",
+                rec.parent
+            ));
+        }
         if rec.parent == 0 {
             if !kind.is_detached() {
                 return Err(broken(format!(
@@ -654,7 +693,7 @@ impl ImageSink for Loader {
         Ok(())
     }
 
-    fn chunkserver(&mut self, rec: ChunkserverRecord) -> SinkResult {
+    fn chunkserver(&mut self, mut rec: ChunkserverRecord) -> SinkResult {
         let key = (rec.ip, rec.port);
         if self.m.t.chunkservers.contains_key(&key) {
             return self.fault(format!(
@@ -664,13 +703,19 @@ impl ImageSink for Loader {
         }
         if rec.id != 0 && self.m.t.chunkservers.values().any(|c| c.id == rec.id) {
             self.fault(format!("chunkserver id {} is used twice", rec.id))?;
+            // The original keeps both and then refuses the image that it writes; this one gets a new id.
+            rec.id = 0;
         }
         self.m.t.chunkservers.insert(key, rec);
         Ok(())
     }
 
     fn next_chunk(&mut self, id: u64) -> SinkResult {
-        self.m.t.next_chunk = id;
+        if id == 0 {
+            // No chunk can have the number 0.
+            self.notice("the next chunk id is 0, set to 1".into());
+        }
+        self.m.t.next_chunk = id.max(1);
         Ok(())
     }
 

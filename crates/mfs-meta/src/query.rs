@@ -239,6 +239,47 @@ impl Metadata {
             .map(|(_, e)| self.child(e))
     }
 
+    /// Calls `f` for the entries of a directory from edge id `from` on, newest first, with the nodes that they
+    /// name. Meant for whole listings: rows of several entries are fetched at once, so that the waits for
+    /// memory overlap.
+    ///
+    /// # Errors
+    /// The first of `f`.
+    pub fn visit_children<'a, E>(
+        &'a self,
+        dir: u32,
+        from: u64,
+        mut f: impl FnMut(Child<'a>, NodeInfo<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const AT_ONCE: usize = 16;
+        let Some(node) = self.t.node(dir).filter(|n| n.kind() == Kind::Directory) else {
+            return Ok(());
+        };
+        let mut edges = self
+            .t
+            .list(self.t.dirs.at(node.dir()).first)
+            .map(|(_, e)| e)
+            .skip_while(|e| e.id() < from);
+        loop {
+            let mut group: [Option<&'a Edge>; AT_ONCE] = [None; AT_ONCE];
+            for (slot, edge) in group.iter_mut().zip(&mut edges) {
+                *slot = Some(edge);
+            }
+            for edge in group.iter().flatten() {
+                std::hint::black_box(self.t.name(edge).first());
+                std::hint::black_box(self.t.nodes.get(edge.child).map(|n| n.uid));
+            }
+            for &edge in group.iter().flatten() {
+                if let Some(node) = self.node(edge.child) {
+                    f(self.child(edge), node)?;
+                }
+            }
+            if group[AT_ONCE - 1].is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Entries of a trash bucket (all when `bucket` is 4096 or more), newest first.
     pub fn trash(&self, bucket: u32) -> impl Iterator<Item = Child<'_>> + '_ {
         let all = bucket >= crate::tables::TRASH_BUCKETS;

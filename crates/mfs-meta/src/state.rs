@@ -84,6 +84,8 @@ pub struct Metadata {
     copies: Box<[u8; 256]>,
     /// References by class of chunks whose files have several classes.
     pub(crate) mixed: HashMap<u64, Vec<(u8, u32)>>,
+    /// References by class of chunks that slots name and that do not exist: theirs when they appear.
+    pub(crate) missing: HashMap<u64, Vec<(u8, u32)>>,
     pub(crate) totals: Totals,
     pub(crate) tolerance: Tolerance,
     /// Lock conflicts that the next `RELEASE` or `SESDEL` must resolve (spec 03 §9.2).
@@ -112,6 +114,7 @@ impl Metadata {
             sclass_use: Box::new([SclassUse::default(); 256]),
             copies: Box::new([1; 256]),
             mixed: HashMap::new(),
+            missing: HashMap::new(),
             totals: Totals::default(),
             tolerance: Tolerance::Strict,
             pending_conflicts: Vec::new(),
@@ -342,16 +345,17 @@ impl Metadata {
                         .wrapping_sub(old)
                         .wrapping_add(node.length());
                 }
-                _ if before != after => {
-                    let mut at = node.parents;
-                    while at != NIL {
-                        let e = self.t.edges.at(at);
-                        let (parent, next) = (e.parent, e.next_name);
-                        self.add_figures(parent, &after, &before);
-                        at = next;
-                    }
-                }
                 _ => {}
+            }
+            if before != after {
+                // Images of originals may name a trash file in a directory too (spec 02 §19.4).
+                let mut at = node.parents;
+                while at != NIL {
+                    let e = self.t.edges.at(at);
+                    let (parent, next) = (e.parent, e.next_name);
+                    self.add_figures(parent, &after, &before);
+                    at = next;
+                }
             }
         }
         result

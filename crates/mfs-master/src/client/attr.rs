@@ -42,6 +42,7 @@ impl Viewer {
     }
 
     /// Mode, owner and group as this viewer sees them.
+    #[inline(always)]
     fn presentation(&self, node: &NodeInfo<'_>, mode: u16) -> (u16, u32, u32) {
         if node.eattr() & eattr::NOOWNER != 0 && self.uid != 0 {
             let owner = mode >> 6 & 7;
@@ -104,6 +105,7 @@ fn directory_size(length: u64) -> u64 {
 
 /// The attribute record of an object. `parent_eattr` are the extra attributes of the directory that the request
 /// named, 0 where it named none.
+#[inline(always)]
 pub(super) fn record(
     meta: &Metadata,
     viewer: &Viewer,

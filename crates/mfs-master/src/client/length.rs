@@ -164,7 +164,7 @@ fn set_length(
             return Err(Status::Quota);
         }
     }
-    if length != old && length % CHUNK_SIZE != 0 {
+    if length != old && !length.is_multiple_of(CHUNK_SIZE) {
         needs_no_chunkserver(meta, inode, length, now)?;
     }
     let same = length == old && r.flags & truncate_flags::TIMEFIX != 0;

@@ -55,6 +55,14 @@ pub(super) fn readdir(ctx: &Ctx<'_>, r: &Readdir<'_>, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// Why a listing ends before the last entry.
+enum End {
+    /// As many entries as were asked for.
+    Full,
+    /// The answer would be too long.
+    TooLong,
+}
+
 struct Listing<'m> {
     meta: &'m Metadata,
     params: &'m SessionParams,
@@ -75,53 +83,65 @@ impl<'m> Listing<'m> {
             nedgeid: r.page.map(|page| page.nedgeid),
             entries: List::EMPTY,
         });
+        out.reserve(self.likely_bytes(&page));
         let mut frame = ListFrame::begin(&head, r.mid, version, out);
         let mut most = page.maxentries;
-        for entry in self.entries(page.nedgeid) {
+        let mut add = |name: &'m [u8], node: &NodeInfo<'m>| {
             if most == 0 {
-                break;
+                return Err(End::Full);
             }
             most -= 1;
-            if frame.len() + ENTRY_BYTES + entry.name.len() >= LISTING_MAX {
-                frame.abandon();
-                return Err(Status::Erange);
+            if frame.len() + ENTRY_BYTES + name.len() >= LISTING_MAX {
+                return Err(End::TooLong);
             }
-            frame.push(&entry);
+            let inode = rights::shown(self.params.root_inode, node.inode);
+            frame.push(&DirEntry {
+                name,
+                inode,
+                info: self.info(node),
+            });
+            Ok(())
+        };
+        let listed = self.dots(page.nedgeid, &mut add).and_then(|()| {
+            self.meta
+                .visit_children(self.dir.inode, page.nedgeid, |child, node| {
+                    add(child.name, &node)
+                })
+        });
+        if let Err(End::TooLong) = listed {
+            frame.abandon();
+            return Err(Status::Erange);
         }
         frame.finish();
         Ok(())
     }
 
-    /// The entries from a position on: `.`, `..`, then the children, newest first.
-    fn entries(&self, position: u64) -> impl Iterator<Item = DirEntry<'m>> + '_ {
-        let root = self.params.root_inode;
+    /// Room for the listing, so that it is not moved while it grows; a guess.
+    fn likely_bytes(&self, page: &ReaddirPage) -> usize {
+        const NAME: usize = 20;
+        const MOST: usize = 1 << 20;
+        let entries = self.dir.entries().saturating_add(2).min(page.maxentries);
+        (entries as usize * (ENTRY_BYTES + NAME)).min(MOST)
+    }
+
+    /// `.` and `..`, as far as the position wants them.
+    fn dots(
+        &self,
+        position: u64,
+        add: &mut impl FnMut(&'m [u8], &NodeInfo<'m>) -> Result<(), End>,
+    ) -> Result<(), End> {
         let here = self.dir.inode;
-        let above = if here == root || here == ROOT {
-            here
-        } else {
-            self.dir.parent()
-        };
-        let own = (position == 0).then_some((&b"."[..], here));
-        let parent = (position <= PARENT_POSITION).then_some((&b".."[..], above));
-        let dots = own.into_iter().chain(parent).filter_map(move |(name, inode)| {
-            Some(DirEntry {
-                name,
-                inode: rights::shown(root, inode),
-                info: self.info(&self.meta.node(inode)?),
-            })
-        });
-        let children = self
-            .meta
-            .children(here)
-            .skip_while(move |child| child.id < position)
-            .filter_map(|child| {
-                Some(DirEntry {
-                    name: child.name,
-                    inode: child.inode,
-                    info: self.info(&self.meta.node(child.inode)?),
-                })
-            });
-        dots.chain(children)
+        if position == 0 {
+            add(b".", &self.dir)?;
+        }
+        if position <= PARENT_POSITION {
+            let top = here == self.params.root_inode || here == ROOT;
+            let above = if top { here } else { self.dir.parent() };
+            if let Some(node) = self.meta.node(above) {
+                add(b"..", &node)?;
+            }
+        }
+        Ok(())
     }
 
     fn info(&self, node: &NodeInfo<'_>) -> EntryInfo {

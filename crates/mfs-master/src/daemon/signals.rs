@@ -11,13 +11,15 @@ use tokio::sync::mpsc;
 use super::systemd::Systemd;
 
 /// Signals without a meaning here that would otherwise end or stop the process.
-const IGNORED: [Signal; 6] = [
+const IGNORED: [Signal; 7] = [
     Signal::SIGQUIT,
     Signal::SIGPIPE,
     Signal::SIGTSTP,
     Signal::SIGTTIN,
     Signal::SIGTTOU,
     Signal::SIGUSR2,
+    // A limit of file sizes is an error of the write, which the journal deals with.
+    Signal::SIGXFSZ,
 ];
 
 /// What the main loop is asked for from outside.

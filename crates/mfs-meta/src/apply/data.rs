@@ -32,6 +32,16 @@ impl Metadata {
         }
     }
 
+    /// The checks of WRITE and TRUNC on slot contents.
+    fn check_slot(&self, old: u64) -> Result<(), Status> {
+        let new = self.slot_needs_new_chunk(old)?;
+        // The ids have run out; only a damaged image comes near.
+        if new && self.t.next_chunk == 0 {
+            return Err(Status::NoSpace);
+        }
+        Ok(())
+    }
+
     /// B12: makes the slot's chunk writable: a new one for a hole or a shared chunk, else perhaps a new
     /// version; locked until `ts` + 120.
     fn modify_slot(
@@ -49,7 +59,6 @@ impl Metadata {
             self.t.next_chunk = self.t.next_chunk.wrapping_add(1);
             if let Some(stale) = self.find_chunk(id) {
                 // Only an image whose next id lies below its chunks gets here (spec 02 §16).
-                self.t.chunks.at_mut(stale).refs = 0;
                 self.remove_chunk(stale);
             }
             self.add_chunk(Chunk::new(id, 1, lock));
@@ -83,7 +92,7 @@ impl Metadata {
         if index > MAX_INDEX {
             return Err(Status::IndexTooBig);
         }
-        self.slot_needs_new_chunk(slots::get(&node, &self.t.lists, index))?;
+        self.check_slot(slots::get(&node, &self.t.lists, index))?;
         self.with_figures(inode, |m| {
             let chunk = m.modify_slot(ts, inode, index, opflag)?;
             let node = m.node_mut(inode);
@@ -108,7 +117,7 @@ impl Metadata {
         if old == 0 {
             return Err(Status::NoChunk);
         }
-        self.slot_needs_new_chunk(old)?;
+        self.check_slot(old)?;
         self.with_figures(inode, |m| {
             m.modify_slot(ts, inode, index, true).map(Outcome::Chunk)
         })

@@ -352,6 +352,7 @@ impl Attr {
         })
     }
 
+    #[inline(always)]
     pub(crate) fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
         let version = w.version();
         let mode = self.mode & 0o7777;

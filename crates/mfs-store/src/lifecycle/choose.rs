@@ -80,7 +80,9 @@ pub enum ChooseError {
         source: io::Error,
     },
     /// No `metadata.mfs`: not a clean state.
-    #[error("can't find {METADATA} - try using option '-a'")]
+    #[error(
+        "can't find {METADATA} - try using option '-a' (the last master did not stop cleanly: 'mfsmetarestore -a' recovers)"
+    )]
     Missing,
     /// `metadata.mfs` is not an image.
     #[error("{} - try using option '-a'", bad(.0))]

@@ -154,13 +154,17 @@ pub fn write<S: ImageSource, W: Write + Seek + Send>(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })?;
-    for (at, length) in encoded.lengths {
-        to.seek(SeekFrom::Start(at))?;
-        to.write_all(&length.to_be_bytes())?;
-    }
-    to.seek(SeekFrom::Start(encoded.written.bytes))?;
-    to.flush()?;
-    Ok(encoded.written)
+    encoded.complete(to)
+}
+
+/// As [`write()`], without a thread: for small images and for tests.
+pub(super) fn write_direct<S: ImageSource, W: Write + Seek>(
+    source: &S,
+    to: &mut W,
+    options: &WriteOptions<'_>,
+) -> Result<Written, WriteError> {
+    let encoded = image(source, Output::direct(&mut *to, options.cancel), options)?;
+    encoded.complete(to)
 }
 
 /// An image in the output, whose section lengths still stand out.
@@ -168,6 +172,19 @@ struct Encoded {
     written: Written,
     /// Places and values of the section lengths.
     lengths: [(u64, u64); Section::ALL.len()],
+}
+
+impl Encoded {
+    /// Puts the section lengths in.
+    fn complete<W: Write + Seek>(self, to: &mut W) -> Result<Written, WriteError> {
+        for (at, length) in self.lengths {
+            to.seek(SeekFrom::Start(at))?;
+            to.write_all(&length.to_be_bytes())?;
+        }
+        to.seek(SeekFrom::Start(self.written.bytes))?;
+        to.flush()?;
+        Ok(self.written)
+    }
 }
 
 fn image<S: ImageSource>(

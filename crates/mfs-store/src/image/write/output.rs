@@ -1,4 +1,5 @@
-//! Bytes of an image on their way to the file: collected in large blocks here, written by another thread.
+//! Bytes of an image on their way to the file: collected in large blocks here, written by another thread (or, if
+//! the image is small, at once).
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +21,21 @@ pub(super) struct Output<'a> {
     block: Vec<u8>,
     /// Bytes of the blocks before this one.
     before: u64,
-    made: usize,
-    full: SyncSender<Vec<u8>>,
-    empty: Receiver<Vec<u8>>,
+    to: To<'a>,
     cancel: Option<&'a AtomicBool>,
     pub(super) crc: UnitCrc,
+}
+
+/// Where full blocks go.
+enum To<'a> {
+    /// To the thread that writes, which gives them back.
+    Thread {
+        made: usize,
+        full: SyncSender<Vec<u8>>,
+        empty: Receiver<Vec<u8>>,
+    },
+    /// Written by the encoder itself.
+    Here(&'a mut dyn Write),
 }
 
 /// The thread that writes. Its value is the error that stopped it, if any.
@@ -48,19 +59,27 @@ impl<'a> Output<'a> {
             }
             Ok(())
         });
-        let block = Vec::with_capacity(BLOCK + UNIT_MAX);
-        (
-            Output {
-                block,
-                before: 0,
-                made: 1,
-                full,
-                empty,
-                cancel,
-                crc: UnitCrc::new(),
-            },
-            writing,
-        )
+        let to = To::Thread {
+            made: 1,
+            full,
+            empty,
+        };
+        (Output::new(to, cancel), writing)
+    }
+
+    /// Without a thread: for small images.
+    pub(super) fn direct(to: &'a mut dyn Write, cancel: Option<&'a AtomicBool>) -> Output<'a> {
+        Output::new(To::Here(to), cancel)
+    }
+
+    fn new(to: To<'a>, cancel: Option<&'a AtomicBool>) -> Output<'a> {
+        Output {
+            block: Vec::with_capacity(BLOCK + UNIT_MAX),
+            before: 0,
+            to,
+            cancel,
+            crc: UnitCrc::new(),
+        }
     }
 
     /// Bytes so far.
@@ -103,15 +122,25 @@ impl<'a> Output<'a> {
         {
             return Err(WriteError::Cancelled);
         }
-        let next = if self.made < BLOCKS {
-            self.made += 1;
-            Vec::with_capacity(BLOCK + UNIT_MAX)
-        } else {
-            self.empty.recv().map_err(|_| WriteError::Stopped)?
-        };
-        let block = std::mem::replace(&mut self.block, next);
-        self.before += block.len() as u64;
-        self.full.send(block).map_err(|_| WriteError::Stopped)
+        match &mut self.to {
+            To::Here(to) => {
+                to.write_all(&self.block)?;
+                self.before += self.block.len() as u64;
+                self.block.clear();
+                Ok(())
+            }
+            To::Thread { made, full, empty } => {
+                let next = if *made < BLOCKS {
+                    *made += 1;
+                    Vec::with_capacity(BLOCK + UNIT_MAX)
+                } else {
+                    empty.recv().map_err(|_| WriteError::Stopped)?
+                };
+                let block = std::mem::replace(&mut self.block, next);
+                self.before += block.len() as u64;
+                full.send(block).map_err(|_| WriteError::Stopped)
+            }
+        }
     }
 
     /// Hands over the rest. The writing thread ends when it has written it.
