@@ -370,10 +370,10 @@ impl Metadata {
         Ok(())
     }
 
-    /// Used numbers: those of nodes, those that wait for reuse, and 0.
+    /// Used numbers: those of nodes, 0, and those that wait for reuse. Of the latter some may be free, because images
+    /// of originals may list one twice.
     fn audit_inodes(&self) -> Found {
-        let mut used: HashSet<u32> = self.t.free.iter().map(|(inode, _)| inode).collect();
-        used.insert(0);
+        let mut used = HashSet::from([0]);
         self.t.nodes.for_each(|inode, node| {
             if !node.is_vacant() {
                 used.insert(inode);
@@ -386,6 +386,8 @@ impl Metadata {
                 "inode {inode} is in use and counts as free"
             );
         }
+        let waiting = self.t.free.iter().map(|(inode, _)| inode);
+        used.extend(waiting.filter(|&inode| self.used.contains(inode)));
         let counted = self.used.count();
         demand!(
             counted == used.len(),

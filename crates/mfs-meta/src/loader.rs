@@ -453,9 +453,7 @@ impl ImageSink for Loader {
             ));
             name = &name[name.len() - most..];
         }
-        let Some((kind, named)) =
-            self.m.t.node(child).map(|n| (n.kind(), n.parents != NIL))
-        else {
+        let Some((kind, named)) = self.m.t.node(child).map(|n| (n.kind(), n.parents != NIL)) else {
             return self.fault(format!("edge {}->{child}: child not found", rec.parent));
         };
         // The original loads such trees (spec 02 §7.5), and then walks them for ever.

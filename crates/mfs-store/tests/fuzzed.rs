@@ -49,7 +49,10 @@ fn recorded_changes_give_states_that_survive() {
         // Whole lines of the first part, an image in the middle, and the rest.
         let most = bytes.len().min(100_000);
         let end = bytes[..most].iter().rposition(|&b| b == b'\n').unwrap_or(0);
-        let half = bytes[..end / 2].iter().rposition(|&b| b == b'\n').unwrap_or(0);
+        let half = bytes[..end / 2]
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .unwrap_or(0);
         let text = [b"~", &bytes[..half], b"\n\n", &bytes[half..end]].concat();
         let replayed = std::panic::catch_unwind(|| fuzz_changes(&text));
         assert!(replayed.is_ok(), "{}", log.display());

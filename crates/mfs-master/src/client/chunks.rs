@@ -8,9 +8,7 @@ use mfs_meta::records::SessionParams;
 use mfs_meta::{CHUNK_SIZE, MAX_INDEX, Metadata, NodeInfo, Status, TreeStats, eattr};
 use mfs_proto::Version;
 use mfs_proto::client::Reply;
-use mfs_proto::client::data::{
-    ChunkHasChanged, ChunkReply, ChunkRequest, WriteChunkEnd, chunkop,
-};
+use mfs_proto::client::data::{ChunkHasChanged, ChunkReply, ChunkRequest, WriteChunkEnd, chunkop};
 use mfs_proto::register::disables;
 use mfs_proto::wire::List;
 

@@ -5,8 +5,7 @@ use mfs_meta::{
     BLOCK_SIZE, CHUNK_BITS, CHUNK_HEADER, CHUNK_SIZE, MAX_INDEX, Metadata, NodeInfo, ROOT, Status,
 };
 use mfs_proto::client::info::{
-    self, ChunkInfo, DirstatsForm, DirstatsReply, NodeInfoReply, ParentsReply, PathItem,
-    PathsReply,
+    self, ChunkInfo, DirstatsForm, DirstatsReply, NodeInfoReply, ParentsReply, PathItem, PathsReply,
 };
 use mfs_proto::client::{InodeRequest, Reply, State};
 use mfs_proto::wire::List;
@@ -46,8 +45,9 @@ fn seen_names<'m>(
     root: u32,
     node: &NodeInfo<'m>,
 ) -> impl Iterator<Item = (u32, &'m [u8])> {
-    node.names()
-        .filter(move |&(parent, _)| parent != 0 && (root == ROOT || meta.is_at_or_below(parent, root)))
+    node.names().filter(move |&(parent, _)| {
+        parent != 0 && (root == ROOT || meta.is_at_or_below(parent, root))
+    })
 }
 
 /// PARENTS 484. What has no name has no parents (the original crashes there).
@@ -149,11 +149,7 @@ pub(super) fn node(ctx: &Ctx<'_>, r: &info::NodeInfo, out: &mut Vec<u8>) -> Resu
 }
 
 /// Children from a position on, and where the next page begins (0: nowhere).
-fn page_of_directory(
-    meta: &Metadata,
-    node: &NodeInfo<'_>,
-    r: &info::NodeInfo,
-) -> (Vec<u32>, u64) {
+fn page_of_directory(meta: &Metadata, node: &NodeInfo<'_>, r: &info::NodeInfo) -> (Vec<u32>, u64) {
     let mut left = meta
         .children(node.inode)
         .skip_while(|child| child.id < r.continueid);

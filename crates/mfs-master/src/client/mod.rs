@@ -24,11 +24,10 @@ mod sclass;
 mod setattr;
 mod share;
 mod statfs;
-mod tree;
 mod trash;
+mod tree;
 mod upkeep;
 mod xattr;
-
 
 use mfs_meta::Status;
 use mfs_proto::client::{Request, status_reply};

@@ -29,7 +29,8 @@ pub(super) fn open(ctx: &Ctx<'_>, r: &Open<'_>, out: &mut Vec<u8>) -> Result<(),
     }
     let user = User::new(params, &r.cred);
     let session = ctx.session().id;
-    let truncate = r.flags & (open_flags::TRUNCATE | open_flags::AFTER_CREATE) == open_flags::TRUNCATE;
+    let truncate =
+        r.flags & (open_flags::TRUNCATE | open_flags::AFTER_CREATE) == open_flags::TRUNCATE;
     {
         let state = ctx.read();
         let node = may_open(&state.meta, params, &user, r)?;

@@ -182,7 +182,11 @@ pub(super) fn find(meta: &Metadata, root: u32, inode: u32) -> Result<NodeInfo<'_
 /// As [`find`] for what a client has open: it need not be below the root of the session any more.
 #[inline]
 pub(super) fn find_opened(meta: &Metadata, root: u32, inode: u32) -> Result<NodeInfo<'_>, Status> {
-    let real = if inode == ROOT && root != 0 { root } else { inode };
+    let real = if inode == ROOT && root != 0 {
+        root
+    } else {
+        inode
+    };
     meta.node(real)
         .filter(|node| root != 0 || node.kind().is_detached())
         .ok_or(Status::Enoent)

@@ -3,8 +3,8 @@
 use mfs_meta::op::{ACLMODE_VALID, Op};
 use mfs_meta::records::{AclType, Kind, SessionParams};
 use mfs_meta::{Metadata, NodeInfo, SESFLAG_IGNOREGID, Status, W, eattr};
-use mfs_proto::client::attr::{AttrReply, Setattr, setmask, sugid_clear};
 use mfs_proto::client::Reply;
+use mfs_proto::client::attr::{AttrReply, Setattr, setmask, sugid_clear};
 use mfs_proto::register::disables;
 
 use super::attr::{self, Viewer};
@@ -68,9 +68,10 @@ fn may_set(
     }
     require(!(user.is_mapped_with_all() && has(OWNERSHIP)))?;
     if !user.owns(node) {
-        require(!has(
-            setmask::MODE | OWNERSHIP | setmask::ATIME | setmask::MTIME,
-        ))?;
+        require(!has(setmask::MODE
+            | OWNERSHIP
+            | setmask::ATIME
+            | setmask::MTIME))?;
         if has(setmask::ATIME_NOW | setmask::MTIME_NOW) {
             user.need(meta, node.inode, W)?;
         }

@@ -150,8 +150,7 @@ fn may_make(
     }
     user.need(meta, dir.inode, WX)?;
     meta.check_snapshot(source.inode, dir.inode, r.name, r.smode)?;
-    if !source.kind().is_detached()
-        && !meta.quota_allows_snapshot(source.inode, dir.inode, r.name)
+    if !source.kind().is_detached() && !meta.quota_allows_snapshot(source.inode, dir.inode, r.name)
     {
         return Err(Status::Quota);
     }

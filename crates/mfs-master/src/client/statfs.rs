@@ -22,10 +22,7 @@ impl Space {
         let left = limit.saturating_sub(used);
         self.avail = self.avail.min(left);
         self.free = self.free.min(left);
-        self.total = self
-            .total
-            .min(limit)
-            .min(used.saturating_add(self.avail));
+        self.total = self.total.min(limit).min(used.saturating_add(self.avail));
     }
 
     fn limit_by_quota(&mut self, quota: &QuotaRecord, used: &TreeStats) {

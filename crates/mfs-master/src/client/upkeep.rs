@@ -139,7 +139,13 @@ pub(super) fn sustained(ctx: &Ctx<'_>, r: &SustainedInodes<'_>) -> Result<(), St
         .inodes
         .iter()
         .filter(|&inode| inode != 0)
-        .map(|inode| if inode == ROOT && root != 0 { root } else { inode })
+        .map(|inode| {
+            if inode == ROOT && root != 0 {
+                root
+            } else {
+                inode
+            }
+        })
         .collect();
     held.sort_unstable();
     held.dedup();

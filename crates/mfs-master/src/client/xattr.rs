@@ -137,7 +137,10 @@ pub(super) fn get_acl(ctx: &Ctx<'_>, r: &Getfacl, out: &mut Vec<u8>) -> Result<(
 }
 
 fn entries(named: &[(u32, u16)]) -> Vec<AclEntry> {
-    named.iter().map(|&(id, perm)| AclEntry { id, perm }).collect()
+    named
+        .iter()
+        .map(|&(id, perm)| AclEntry { id, perm })
+        .collect()
 }
 
 /// SETFACL 490.

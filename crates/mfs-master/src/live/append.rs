@@ -46,7 +46,11 @@ mod tests {
         assert_eq!(r.end(7, 5), 14);
         r.reserve(7, 24);
         r.reached(7, 14);
-        assert_eq!(r.end(7, 14), 24, "an update keeps what is promised beyond it");
+        assert_eq!(
+            r.end(7, 14),
+            24,
+            "an update keeps what is promised beyond it"
+        );
         r.reached(7, 24);
         assert!(r.ends.is_empty());
         r.reserve(7, 30);

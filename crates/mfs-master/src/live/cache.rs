@@ -272,7 +272,10 @@ mod tests {
         assert!(cache.open(5, 1));
         assert!(!cache.open(5, 2));
         cache.modify(5, 2);
-        assert!(cache.open(5, 2), "its own change leaves the writer's cache valid");
+        assert!(
+            cache.open(5, 2),
+            "its own change leaves the writer's cache valid"
+        );
         assert!(!cache.open(5, 1));
         cache.forget(5);
         assert!(!cache.open(5, 2));

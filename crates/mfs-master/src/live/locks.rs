@@ -136,7 +136,9 @@ fn held(meta: &Metadata, inode: u32, session: u32, owner: u64) -> Option<bool> {
 
 /// Whether the held locks let in one more of this kind.
 fn has_room(meta: &Metadata, inode: u32, exclusive: bool) -> bool {
-    meta.flocks(inode).iter().all(|l| !exclusive && !l.exclusive)
+    meta.flocks(inode)
+        .iter()
+        .all(|l| !exclusive && !l.exclusive)
 }
 
 fn flock_apply(
@@ -207,7 +209,13 @@ pub fn flock(txn: &mut Txn<'_>, asker: Asker, r: &lock::Flock) -> Result<Verdict
             Some(_) if !wait => return Err(Status::Eagain),
             Some(waiter) => {
                 let canceled = wait_again(waiter, exclusive, request);
-                answer(txn, msg::MATOCL_FUSE_FLOCK, session, &canceled, Answer::ECANCELED);
+                answer(
+                    txn,
+                    msg::MATOCL_FUSE_FLOCK,
+                    session,
+                    &canceled,
+                    Answer::ECANCELED,
+                );
                 flock_serve(txn, inode);
                 return Ok(Verdict::Waits);
             }
@@ -238,7 +246,11 @@ fn wait_again(waiter: &mut FlockWait, exclusive: bool, request: Waiting) -> Vec<
         waiter.exclusive = exclusive;
         return std::mem::replace(&mut waiter.requests, vec![request]);
     }
-    match waiter.requests.iter_mut().find(|w| w.reqid == request.reqid) {
+    match waiter
+        .requests
+        .iter_mut()
+        .find(|w| w.reqid == request.reqid)
+    {
         Some(same) => *same = request,
         None => waiter.requests.push(request),
     }
@@ -256,7 +268,13 @@ fn flock_unlock(
         (w.session, w.owner) == (session, owner)
     });
     for waiter in &gone {
-        answer(txn, msg::MATOCL_FUSE_FLOCK, session, &waiter.requests, Answer::ECANCELED);
+        answer(
+            txn,
+            msg::MATOCL_FUSE_FLOCK,
+            session,
+            &waiter.requests,
+            Answer::ECANCELED,
+        );
     }
     if held(txn.meta(), inode, session, owner).is_some() {
         flock_apply(txn, inode, session, owner, LockCmd::Unlock)?;
@@ -280,7 +298,13 @@ fn flock_interrupt(txn: &mut Txn<'_>, inode: u32, session: u32, owner: u64, reqi
         });
         w.requests.is_empty()
     });
-    answer(txn, msg::MATOCL_FUSE_FLOCK, session, &interrupted, Answer::EINTR);
+    answer(
+        txn,
+        msg::MATOCL_FUSE_FLOCK,
+        session,
+        &interrupted,
+        Answer::EINTR,
+    );
     flock_serve(txn, inode);
 }
 
@@ -300,12 +324,20 @@ fn flock_serve(txn: &mut Txn<'_>, inode: u32) {
         }
         let Some(w) = next else { return };
         let granted = flock_apply(txn, inode, w.session, w.owner, cmd(w.exclusive));
-        answer(txn, msg::MATOCL_FUSE_FLOCK, w.session, &w.requests, outcome(granted));
+        answer(
+            txn,
+            msg::MATOCL_FUSE_FLOCK,
+            w.session,
+            &w.requests,
+            outcome(granted),
+        );
     }
 }
 
 fn outcome(result: Result<(), Status>) -> Answer {
-    result.err().map_or(Answer::OK, |status| Answer(status.code()))
+    result
+        .err()
+        .map_or(Answer::OK, |status| Answer(status.code()))
 }
 
 // ---- POSIX locks ------------------------------------------------------------------------------------
@@ -341,14 +373,20 @@ pub fn posix_get(
     check_range(r)?;
     let write = r.kind == posix_type::WRITE;
     let found = meta.posix_conflict(r.inode, session, r.owner, r.start, r.end, write);
-    Ok(found.map_or(lock::PosixLockReply::default(), |(owner, range)| {
-        lock::PosixLockReply {
-            pid: if owner.session == session { owner.pid } else { 0 },
-            kind: posix_type::READ + u8::from(range.write),
-            start: range.start,
-            end: range.end,
-        }
-    }))
+    Ok(
+        found.map_or(lock::PosixLockReply::default(), |(owner, range)| {
+            lock::PosixLockReply {
+                pid: if owner.session == session {
+                    owner.pid
+                } else {
+                    0
+                },
+                kind: posix_type::READ + u8::from(range.write),
+                start: range.start,
+                end: range.end,
+            }
+        }),
+    )
 }
 
 /// A range that no replay and no image could hold (spec 03 §9.2), or a type that is none.
@@ -371,7 +409,13 @@ pub fn posix(txn: &mut Txn<'_>, asker: Asker, r: &lock::PosixLock) -> Result<Ver
             w.session == session && w.request.reqid == r.reqid
         });
         let requests: Vec<Waiting> = gone.iter().map(|w| w.request).collect();
-        answer(txn, msg::MATOCL_FUSE_POSIX_LOCK, session, &requests, Answer::EINTR);
+        answer(
+            txn,
+            msg::MATOCL_FUSE_POSIX_LOCK,
+            session,
+            &requests,
+            Answer::EINTR,
+        );
         return Ok(Verdict::Done);
     }
     check_range(r)?;
@@ -411,16 +455,23 @@ pub fn posix(txn: &mut Txn<'_>, asker: Asker, r: &lock::PosixLock) -> Result<Ver
 }
 
 fn conflicts(meta: &Metadata, inode: u32, session: u32, range: &PosixRequest) -> bool {
-    meta.posix_conflict(inode, session, range.owner, range.start, range.end, range.write)
-        .is_some()
+    meta.posix_conflict(
+        inode,
+        session,
+        range.owner,
+        range.start,
+        range.end,
+        range.write,
+    )
+    .is_some()
 }
 
 /// Puts a request into the queue. One that a client sends again after it has connected anew keeps its place.
 fn posix_wait(txn: &mut Txn<'_>, inode: u32, session: u32, request: Waiting, range: PosixRequest) {
     let queue = txn.live().locks.posix.entry(inode).or_default();
-    let again = queue.iter_mut().find(|w| {
-        w.session == session && w.request.reqid == request.reqid && w.range == range
-    });
+    let again = queue
+        .iter_mut()
+        .find(|w| w.session == session && w.request.reqid == request.reqid && w.range == range);
     match again {
         Some(waiter) => waiter.request = request,
         None => queue.push_back(PosixWait {
@@ -448,7 +499,13 @@ fn posix_serve(txn: &mut Txn<'_>, inode: u32) {
         }
         let Some(w) = next else { return };
         let granted = posix_apply(txn, inode, w.session, &w.range, cmd(w.range.write));
-        answer(txn, msg::MATOCL_FUSE_POSIX_LOCK, w.session, &[w.request], outcome(granted));
+        answer(
+            txn,
+            msg::MATOCL_FUSE_POSIX_LOCK,
+            w.session,
+            &[w.request],
+            outcome(granted),
+        );
     }
 }
 
@@ -492,13 +549,21 @@ fn let_go(txn: &mut Txn<'_>, session: u32, inode: u32) -> (bool, bool) {
     let others_wait = locks.posix.contains_key(&inode);
     let owners: Vec<u64> = own(txn.meta().flocks(inode), |l| (l.session, l.owner), session);
     for &owner in &owners {
-        report(inode, session, flock_apply(txn, inode, session, owner, LockCmd::Unlock));
+        report(
+            inode,
+            session,
+            flock_apply(txn, inode, session, owner, LockCmd::Unlock),
+        );
     }
     if !others_wait {
         // The line that closes the file takes the POSIX locks with it.
         return (left || !owners.is_empty(), false);
     }
-    let posix: Vec<u64> = own(txn.meta().posix_locks(inode), |o| (o.session, o.owner), session);
+    let posix: Vec<u64> = own(
+        txn.meta().posix_locks(inode),
+        |o| (o.session, o.owner),
+        session,
+    );
     for &owner in &posix {
         let everything = PosixRequest {
             owner,
@@ -507,7 +572,11 @@ fn let_go(txn: &mut Txn<'_>, session: u32, inode: u32) -> (bool, bool) {
             start: 0,
             end: u64::MAX,
         };
-        report(inode, session, posix_apply(txn, inode, session, &everything, LockCmd::Unlock));
+        report(
+            inode,
+            session,
+            posix_apply(txn, inode, session, &everything, LockCmd::Unlock),
+        );
     }
     (left || !owners.is_empty(), !posix.is_empty())
 }

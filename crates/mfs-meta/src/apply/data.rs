@@ -165,7 +165,7 @@ impl Metadata {
     }
 
     pub(super) fn op_rollback(&mut self, inode: u32, index: u32, prev: u64, chunk: u64) -> Applied {
-        let node = *self.need_file(inode, Status::Eperm)?;
+        let node = self.need_file(inode, Status::Eperm)?;
         if index > MAX_INDEX {
             return Err(Status::IndexTooBig);
         }
@@ -173,10 +173,7 @@ impl Metadata {
             return Err(Status::Einval);
         }
         if prev != chunk {
-            // The slot holds `chunk`. If a line says otherwise, the reference that goes is still that of what is
-            // there, as a load of the image would count it.
-            let old = slots::get(&node, &self.t.lists, index);
-            self.replace_slot(inode, index, old, prev);
+            self.replace_slot(inode, index, chunk, prev);
         }
         if let Some(row) = self.find_chunk(chunk) {
             self.t.chunks.at_mut(row).locked_to = 0;

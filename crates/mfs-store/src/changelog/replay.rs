@@ -508,7 +508,10 @@ impl<R: Replay> Run<'_, R> {
         }
     }
 
-    fn report(mut self, result: Result<(), Box<ReplayError>>) -> Result<ReplayReport, Box<ReplayError>> {
+    fn report(
+        mut self,
+        result: Result<(), Box<ReplayError>>,
+    ) -> Result<ReplayReport, Box<ReplayError>> {
         let stopped = match result {
             Ok(()) => None,
             Err(mut error)

@@ -5,10 +5,10 @@ use std::io::Cursor;
 use mfs_meta::op::{Op, Outcome, Tolerance, parse_line, parse_op};
 use mfs_meta::{LoadOptions, Loaded, Loader, Metadata, ROOT};
 
-use super::section::{Section, SectionHeader};
-use super::{NullSink, TAIL};
 use super::read::{ReadError, ReadOptions, ReadReport, read_direct};
+use super::section::{Section, SectionHeader};
 use super::write::{WriteOptions, write_direct};
+use super::{NullSink, TAIL};
 
 /// Reads `data` as an image with and without `-i` and drops the records. Whatever the bytes are: gives what
 /// the codec makes of them (without `-i`), never panics.
@@ -94,7 +94,9 @@ fn exercise(meta: &mut Metadata) {
         text += &format!("SESDISCONNECTED({id})\nSESDEL({id})\n");
     }
     for (i, inode) in inodes.iter().enumerate() {
-        text += &format!("UNDEL({inode})\nSNAPSHOT(0,1,snap{i},132,0,0,[0],0):0,0,0,0,0,0\nRELEASE(7,{inode})\n");
+        text += &format!(
+            "UNDEL({inode})\nSNAPSHOT(0,1,snap{i},132,0,0,[0],0):0,0,0,0,0,0\nRELEASE(7,{inode})\n"
+        );
     }
     text += "EMPTYTRASH(4096):0,0,0\nEMPTYSUSTAINED(256):0,0\nFREEINODES(1):0,0,0\n\
              CREATE(1,reused,1,420,0,0,0,0):0\nRENUMERATEEDGES():0\n";
@@ -103,7 +105,13 @@ fn exercise(meta: &mut Metadata) {
         let _ = meta.apply(TS, &op);
     }
     for (parent, name) in names {
-        let _ = meta.apply(TS, &Op::Unlink { parent, name: name.into() });
+        let _ = meta.apply(
+            TS,
+            &Op::Unlink {
+                parent,
+                name: name.into(),
+            },
+        );
     }
     let empty = parse_op(b"EMPTYTRASH(4096):0,0,0").map(|(op, _)| meta.apply(u32::MAX, &op));
     assert!(empty.is_ok_and(|result| result.is_ok()));
@@ -142,14 +150,16 @@ pub fn fuzz_changes(data: &[u8]) {
         let Ok(line) = parse_line(text) else {
             continue;
         };
-        if is_far(&line.op) {
+        if is_far(&line.op) || is_astray(&live, &line.op) {
             continue;
         }
         let before = live.version();
         let result = live.apply(line.ts, &line.op);
         assert_eq!(live.version(), before + u64::from(result.is_ok()));
         if let Some(twin) = &mut twin {
-            assert_eq!(twin.apply(line.ts, &line.op), result, "{:?}", line.op);
+            // Why a line is refused is written nowhere.
+            let again = twin.apply(line.ts, &line.op);
+            assert_eq!(again.ok(), result.ok(), "{:?}", line.op);
         }
         let slots = match result {
             Ok(Outcome::Inode(inode)) => live.node(inode).map_or(0, |n| n.slots()),
@@ -170,7 +180,27 @@ pub fn fuzz_changes(data: &[u8]) {
     reload(&live);
     if let Some(twin) = &twin {
         check(twin);
-        assert!(sorted(&image_of(twin)) == sorted(&image), "the image changed something");
+        assert!(
+            sorted(&image_of(twin)) == sorted(&image),
+            "the image changed something"
+        );
+    }
+}
+
+/// True for a change of a slot that no master writes: it does not hold what the line takes out of it. The original
+/// then counts a reference of the wrong chunk, and does not find holes at the end of a file after a restart; both are
+/// in recorded logs, so we do the same.
+fn is_astray(meta: &Metadata, op: &Op<'_>) -> bool {
+    let held = |inode, index| meta.node(inode).map_or(0, |n| n.chunk(index));
+    match *op {
+        Op::Rollback {
+            inode,
+            index,
+            chunk,
+            ..
+        } => chunk == 0 || held(inode, index) != chunk,
+        Op::SetFileChunk { inode, index, .. } => held(inode, index) == 0,
+        _ => false,
     }
 }
 
@@ -194,7 +224,8 @@ fn load(data: &[u8], ignore: bool) -> Result<Loaded, String> {
 
 fn image_of(meta: &Metadata) -> Vec<u8> {
     let mut image = Cursor::new(Vec::new());
-    write_direct(&meta.view(), &mut image, &WriteOptions::default()).expect("every state can be written");
+    write_direct(&meta.view(), &mut image, &WriteOptions::default())
+        .expect("every state can be written");
     image.into_inner()
 }
 
@@ -265,7 +296,10 @@ fn reload(meta: &Metadata) -> Option<Metadata> {
     let again = image_of(&loaded.meta);
     if loaded.renumber || volatile(meta) != volatile(&loaded.meta) {
         let twice = load_ours(&again, &loaded.meta);
-        assert!(sorted(&image_of(&twice.meta)) == sorted(&again), "a second load changes the image");
+        assert!(
+            sorted(&image_of(&twice.meta)) == sorted(&again),
+            "a second load changes the image"
+        );
         return None;
     }
     assert!(sorted(&again) == sorted(&image), "a load changes the image");

@@ -39,7 +39,9 @@ use crate::fs::{Fs, OsFs};
 pub use candidates::{Candidate, Head, Verdict};
 pub use choose::{Choice, ChooseError, Image, Mode};
 pub use emergency::{EMERGENCY_PATHS, EmergencyError};
-pub use load::{LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image, replay_files};
+pub use load::{
+    LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image, replay_files,
+};
 pub use restore::{RestoreError, RestoreOptions, Restored};
 pub use store::{StoreError, StoreOptions, Stored};
 

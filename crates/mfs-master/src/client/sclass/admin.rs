@@ -96,7 +96,10 @@ pub(in crate::client) fn change(
     need_admin(&ctx.conn.params)?;
     good_name(r.name)?;
     let mut txn = ctx.begin();
-    let id = txn.meta().sclass_by_name(r.name).ok_or(Status::NoSuchClass)?;
+    let id = txn
+        .meta()
+        .sclass_by_name(r.name)
+        .ok_or(Status::NoSuchClass)?;
     if id < FIRST_FREE && change.mask & chgmask::FORCE == 0 {
         return Err(Status::Eperm);
     }
@@ -159,11 +162,7 @@ fn show(
 
 /// Shows a definition in the form of the wire.
 fn with_definition(def: &SclassDef, show: impl FnOnce(ClassDef<'_>)) {
-    let (create, keep, arch) = (
-        labels(&def.create),
-        labels(&def.keep),
-        labels(&def.archive),
-    );
+    let (create, keep, arch) = (labels(&def.create), labels(&def.keep), labels(&def.archive));
     show(ClassDef {
         admin_only: def.admin_only,
         mode: def.mode,
@@ -226,8 +225,7 @@ pub(in crate::client) fn list(
             [&def.create, &def.keep, &def.archive].map(|set| labels(set))
         })
         .collect();
-    let mut frame =
-        mfs_proto::client::ListFrame::begin(&head, r.mid, ctx.version(), out);
+    let mut frame = mfs_proto::client::ListFrame::begin(&head, r.mid, ctx.version(), out);
     for ((_, class), [create, keep, arch]) in state.meta.sclasses().zip(&sets) {
         let def = ClassDef {
             admin_only: class.def.admin_only,

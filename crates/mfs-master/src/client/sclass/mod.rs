@@ -105,7 +105,10 @@ impl Change {
 
     /// Whether the caller may change the class of this object.
     fn may_change(&self, meta: &Metadata, node: &NodeInfo<'_>) -> bool {
-        let reserved = |id| meta.sclass(id).is_some_and(|class| class.def.admin_only != 0);
+        let reserved = |id| {
+            meta.sclass(id)
+                .is_some_and(|class| class.def.admin_only != 0)
+        };
         rights::owns(self.uid, node)
             && node.eattr() & eattr::IMMUTABLE == 0
             && (self.is_admin || !(reserved(node.sclass()) || reserved(self.dst)))
@@ -153,19 +156,24 @@ fn may_set(meta: &Metadata, params: &SessionParams, r: &Setsclass<'_>) -> Result
         is_admin: rights::is_admin(params),
     };
     let copies = meta.sclass(dst).map_or(1, |class| class.copies());
-    let grows = matches!(r.smode & smode::OPERATION_MASK, smode::SET | smode::INCREASE);
+    let grows = matches!(
+        r.smode & smode::OPERATION_MASK,
+        smode::SET | smode::INCREASE
+    );
     let allowed = !grows
         || meta.quota_allows_copies(change.inode, change.is_recursive(), copies, |node| {
             change.concerns(node) && change.may_change(meta, node)
         });
-    if allowed { Ok(change) } else { Err(Status::Quota) }
+    if allowed {
+        Ok(change)
+    } else {
+        Err(Status::Quota)
+    }
 }
 
 fn apply(txn: &mut Txn<'_>, change: &Change) -> Result<ChangedReply, Status> {
     let meta = txn.meta();
-    let restricted = meta
-        .sclasses()
-        .any(|(_, class)| class.def.admin_only != 0);
+    let restricted = meta.sclasses().any(|(_, class)| class.def.admin_only != 0);
     if change.is_admin || !restricted {
         let outcome = txn.apply(&change.op(change.inode, change.mode))?;
         return changed(outcome);
