@@ -96,7 +96,7 @@ fn ip(ip: u32) -> String {
     format!("{a:03}.{b:03}.{c:03}.{d:03}")
 }
 
-/// `A:BC+D:*`: copies, each of them or-groups of label sets.
+/// `A:BC+D:*`: copies, each of them or-groups of label sets, up to the first empty one (spec 02 §5.1).
 fn labels(copies: &[LabelMasks]) -> String {
     let mut text = String::new();
     for (i, groups) in copies.iter().enumerate() {
@@ -104,7 +104,7 @@ fn labels(copies: &[LabelMasks]) -> String {
             text.push(':');
         }
         let mut first = true;
-        for &mask in groups.iter().filter(|&&mask| mask != 0) {
+        for &mask in groups.iter().take_while(|&&mask| mask != 0) {
             if !std::mem::take(&mut first) {
                 text.push('+');
             }

@@ -150,6 +150,9 @@ pub(super) fn node(ctx: &Ctx<'_>, r: &info::NodeInfo, out: &mut Vec<u8>) -> Resu
 
 /// Children from a position on, and where the next page begins (0: nowhere).
 fn page_of_directory(meta: &Metadata, node: &NodeInfo<'_>, r: &info::NodeInfo) -> (Vec<u32>, u64) {
+    if r.maxentries == 0 {
+        return (Vec::new(), 0);
+    }
     let mut left = meta
         .children(node.inode)
         .skip_while(|child| child.id < r.continueid);
@@ -164,6 +167,9 @@ fn page_of_directory(meta: &Metadata, node: &NodeInfo<'_>, r: &info::NodeInfo) -
 /// Chunks from a slot on, and the slot where the next page begins (0: nowhere).
 fn page_of_file(node: &NodeInfo<'_>, r: &info::NodeInfo) -> (Vec<ChunkInfo>, u64) {
     let mut chunks = Vec::new();
+    if r.maxentries == 0 {
+        return (chunks, 0);
+    }
     let mut at = u32::try_from(r.continueid).unwrap_or(u32::MAX);
     while at <= MAX_INDEX
         && let Some((slot, chunkid)) = node.next_chunk(at)

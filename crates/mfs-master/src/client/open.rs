@@ -51,7 +51,7 @@ pub(super) fn open(ctx: &Ctx<'_>, r: &Open<'_>, out: &mut Vec<u8>) -> Result<(),
         txn.apply(&op)?;
         txn.live().append.forget(inode);
         // The original leaves the records, and another session may go on to serve old data.
-        txn.live().cache.modify(inode, session);
+        txn.live().cache.revoke_others(inode, session);
     }
     acquire(&mut txn, session, inode)?;
     let (meta, live) = txn.parts();

@@ -139,13 +139,13 @@ pub(super) fn set_trashtime(
 ) -> Result<(), Status> {
     let params = &ctx.conn.params;
     rights::enabled(params, disables::SETTRASH)?;
-    good_mode(r.smode)?;
     within(
         r.smode,
         r.trashtime,
         params.min_trashtime,
         params.max_trashtime,
     )?;
+    good_mode(r.smode)?;
     rights::writable(params)?;
     let mut txn = ctx.begin();
     let op = Op::SetTrashtime {

@@ -35,24 +35,38 @@ pub(super) fn readdir(ctx: &Ctx<'_>, r: &Readdir<'_>, out: &mut Vec<u8>) -> Resu
     rights::enabled(params, disables::READDIR)?;
     let user = User::new(params, &r.cred);
     let page = r.page.unwrap_or(WHOLE);
-    let inode = {
-        let state = ctx.read();
-        let meta = &state.meta;
-        let dir = rights::find_dir(meta, params.root_inode, r.inode)?;
-        if page.nedgeid == 0 {
-            user.need(meta, dir.inode, if r.with_attr() { RX } else { R })?;
-        }
-        let listing = Listing {
-            meta,
-            params,
-            dir,
-            viewer: r.with_attr().then(|| Viewer::from(&user)),
-        };
-        listing.write(r, page, ctx.version(), out)?;
-        dir.inode
+    let mut state = ctx.read();
+    let mut dir = may_list(&state.meta, params, &user, r, page)?;
+    if upkeep::is_atime_due(ctx, &dir) {
+        // The listing shows the new time.
+        let inode = dir.inode;
+        drop(state);
+        upkeep::touch_atime(ctx, inode);
+        state = ctx.read();
+        dir = may_list(&state.meta, params, &user, r, page)?;
+    }
+    let listing = Listing {
+        meta: &state.meta,
+        params,
+        dir,
+        viewer: r.with_attr().then(|| Viewer::from(&user)),
     };
-    upkeep::touch_atime(ctx, inode);
-    Ok(())
+    listing.write(r, page, ctx.version(), out)
+}
+
+/// The directory, if the caller may list it.
+fn may_list<'m>(
+    meta: &'m Metadata,
+    params: &SessionParams,
+    user: &User,
+    r: &Readdir<'_>,
+    page: ReaddirPage,
+) -> Result<NodeInfo<'m>, Status> {
+    let dir = rights::find_dir(meta, params.root_inode, r.inode)?;
+    if page.nedgeid == 0 {
+        user.need(meta, dir.inode, if r.with_attr() { RX } else { R })?;
+    }
+    Ok(dir)
 }
 
 /// Why a listing ends before the last entry.

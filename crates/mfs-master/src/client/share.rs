@@ -25,30 +25,32 @@ pub(super) fn append(ctx: &Ctx<'_>, r: &AppendSlice<'_>) -> Result<(), Status> {
     let user = User::new(params, &r.cred);
     let session = ctx.session().id;
     let mut txn = ctx.begin();
-    let Some(plan) = plan_append(txn.meta(), params, &user, r)? else {
-        return Ok(());
-    };
-    txn.apply(&plan.op)?;
+    let plan = plan_append(txn.meta(), params, &user, r)?;
     let inode = plan.inode;
-    txn.live().append.forget(inode);
-    txn.live().cache.modify(inode, session);
+    if let Some(op) = plan.op {
+        txn.apply(&op)?;
+        txn.live().append.forget(inode);
+        txn.live().cache.modify(inode, session);
+    }
     notify::length(&mut txn, inode, None, plan.length);
     Ok(())
 }
 
 struct Append {
-    op: Op<'static>,
+    /// The line; `None` if there is nothing to append.
+    op: Option<Op<'static>>,
     inode: u32,
+    /// Length of the file afterwards.
     length: u64,
 }
 
-/// The line for an append; `None` if there is nothing to append.
+/// What an append comes to.
 fn plan_append(
     meta: &Metadata,
     params: &SessionParams,
     user: &User,
     r: &AppendSlice<'_>,
-) -> Result<Option<Append>, Status> {
+) -> Result<Append, Status> {
     let source = rights::find(meta, params.root_inode, r.inode_src)?;
     rights::need_file(&source)?;
     user.need(meta, source.inode, R)?;
@@ -70,7 +72,11 @@ fn plan_append(
     let from = position(r.from, append_flags::FROM_END);
     let to = position(r.to, append_flags::TO_END);
     if from >= to {
-        return Ok(None);
+        return Ok(Append {
+            op: None,
+            inode: target.inode,
+            length: target.length(),
+        });
     }
     let padded = target.length().div_ceil(CHUNK_SIZE);
     if padded + (to - from) > u64::from(MAX_INDEX) + 1 {
@@ -81,16 +87,16 @@ fn plan_append(
     if !meta.quota_allows_growth(target.inode, &growth) {
         return Err(Status::Quota);
     }
-    Ok(Some(Append {
-        op: Op::Append {
+    Ok(Append {
+        op: Some(Op::Append {
             inode: target.inode,
             source: source.inode,
             from,
             to,
-        },
+        }),
         inode: target.inode,
         length,
-    }))
+    })
 }
 
 /// SNAPSHOT 468: makes a snapshot or removes one.

@@ -25,6 +25,7 @@ pub(super) struct NewNode<'a> {
     pub(super) umask: u16,
     /// A directory takes over the setgid bit of its parent.
     pub(super) copy_sgid: bool,
+    /// Device number; means nothing to other types.
     pub(super) rdev: u32,
 }
 
@@ -91,11 +92,8 @@ pub(super) fn make(
     quota_for(meta, dir.inode, &one_inode())?;
     let dir_sgid = dir.mode() & 0o2000;
     let mut mode = new.mode;
-    if new.file_type == FileType::Directory {
-        mode &= !0o2000;
-        if new.copy_sgid {
-            mode |= dir_sgid;
-        }
+    if new.copy_sgid {
+        mode |= dir_sgid;
     }
     let op = Op::Create {
         parent: dir.inode,
@@ -144,10 +142,7 @@ pub(super) fn mknod(ctx: &Ctx<'_>, r: &Mknod<'_>, out: &mut Vec<u8>) -> Result<(
         mode: r.mode,
         umask: r.umask,
         copy_sgid: false,
-        rdev: match file_type {
-            FileType::BlockDevice | FileType::CharDevice => r.rdev,
-            _ => 0,
-        },
+        rdev: r.rdev,
     };
     let mut txn = ctx.begin();
     let made = make(&mut txn, params, &user, &new)?;

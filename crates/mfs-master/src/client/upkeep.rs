@@ -41,6 +41,11 @@ fn is_access_noted(mode: AccessTimeMode, node: &NodeInfo<'_>, time: u32) -> bool
         }
 }
 
+/// Whether reading an object now changes its access time.
+pub(super) fn is_atime_due(ctx: &Ctx<'_>, node: &NodeInfo<'_>) -> bool {
+    is_access_noted(ctx.master.config().atime_mode, node, ctx.now)
+}
+
 /// Notes that an object was read just now. Takes the state exclusively only if that changes something.
 pub(super) fn touch_atime(ctx: &Ctx<'_>, inode: u32) {
     let mode = ctx.master.config().atime_mode;

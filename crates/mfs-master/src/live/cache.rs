@@ -252,6 +252,17 @@ impl DataCache {
         }
     }
 
+    /// What all other sessions have cached is void; the session's own pages are its kernel's business.
+    pub fn revoke_others(&self, inode: u32, session: u32) {
+        let mut part = self.part(inode).lock();
+        let mut at = part.files.get(&inode).copied().unwrap_or(NONE);
+        while at != NONE {
+            let record = part.at(at);
+            record.valid &= record.session == session;
+            at = record.sibling;
+        }
+    }
+
     /// Forgets a file: it was removed, or its number is about to be given to another.
     pub fn forget(&self, inode: u32) {
         self.part(inode).lock().remove_file(inode, None);
@@ -277,6 +288,10 @@ mod tests {
             "its own change leaves the writer's cache valid"
         );
         assert!(!cache.open(5, 1));
+        cache.access(5, 1);
+        cache.revoke_others(5, 1);
+        assert!(cache.open(5, 1));
+        assert!(!cache.open(5, 2));
         cache.forget(5);
         assert!(!cache.open(5, 2));
     }

@@ -511,7 +511,7 @@ fn posix_serve(txn: &mut Txn<'_>, inode: u32) {
 
 // ---- the end of open files --------------------------------------------------------------------------
 
-/// A session has closed a file: its requests vanish without an answer, its locks go, others are served, and
+/// A session has closed a file: its requests vanish without an answer, its locks go, others are served, then
 /// the line that says so is written.
 ///
 /// # Errors
@@ -521,8 +521,8 @@ pub fn file_closed(txn: &mut Txn<'_>, session: u32, inode: u32) -> Result<(), St
         return Err(Status::Mismatch);
     }
     let (flock, posix) = let_go(txn, session, inode);
-    txn.apply(&Op::Release { session, inode })?;
     serve_after(txn, inode, flock, posix);
+    txn.apply(&Op::Release { session, inode })?;
     forget_if_closed(txn, inode);
     Ok(())
 }

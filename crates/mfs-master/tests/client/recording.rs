@@ -51,6 +51,8 @@ impl Recording {
         };
         for row in rows {
             match row["line"].as_str() {
+                // A line that only the original writes.
+                Some(_) if row["unwritten"] == true => {}
                 Some(line) => recording.lines.push(line.to_owned()),
                 None => recording.steps.push(step(&row)),
             }

@@ -103,15 +103,37 @@ impl Change {
         }
     }
 
-    /// Whether the caller may change the class of this object.
-    fn may_change(&self, meta: &Metadata, node: &NodeInfo<'_>) -> bool {
+    /// Whether the caller may change this object.
+    fn may_touch(&self, node: &NodeInfo<'_>) -> bool {
+        rights::owns(self.uid, node) && node.eattr() & eattr::IMMUTABLE == 0
+    }
+
+    /// Whether only administrators may give or take the class of this object.
+    fn is_reserved(&self, meta: &Metadata, node: &NodeInfo<'_>) -> bool {
         let reserved = |id| {
             meta.sclass(id)
                 .is_some_and(|class| class.def.admin_only != 0)
         };
-        rights::owns(self.uid, node)
-            && node.eattr() & eattr::IMMUTABLE == 0
-            && (self.is_admin || !(reserved(node.sclass()) || reserved(self.dst)))
+        !self.is_admin && (reserved(node.sclass()) || reserved(self.dst))
+    }
+
+    /// Whether the caller may change the class of this object.
+    fn may_change(&self, meta: &Metadata, node: &NodeInfo<'_>) -> bool {
+        self.may_touch(node) && !self.is_reserved(meta, node)
+    }
+
+    /// Whether a line would change more than the caller may: lines do not know of reserved classes.
+    fn line_goes_too_far(&self, meta: &Metadata) -> bool {
+        if self.is_admin || meta.sclasses().all(|(_, class)| class.def.admin_only == 0) {
+            return false;
+        }
+        let mut found = false;
+        meta.visit(self.inode, self.is_recursive(), |_, node| {
+            found |= node.kind().has_sclass()
+                && self.may_touch(&node)
+                && self.is_reserved(meta, &node);
+        });
+        found
     }
 }
 
@@ -119,7 +141,6 @@ impl Change {
 pub(super) fn set(ctx: &Ctx<'_>, r: &Setsclass<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
     let params = &ctx.conn.params;
     rights::enabled(params, disables::SETSCLASS)?;
-    good_mode(r.smode)?;
     let mut txn = ctx.begin();
     let change = may_set(txn.meta(), params, r)?;
     let reply = apply(&mut txn, &change)?;
@@ -134,9 +155,11 @@ fn may_set(meta: &Metadata, params: &SessionParams, r: &Setsclass<'_>) -> Result
         ClassRef::Number(_) => return Err(Status::Einval),
         ClassRef::Name(name) => by_name(name)?,
     };
-    let src = match r.old_class {
-        Some(name) => by_name(name)?,
-        None => dst,
+    let src = match (r.old_class, r.class) {
+        (Some(name), _) => by_name(name)?,
+        // Means nothing; what lines of the original have.
+        (None, ClassRef::Name(_)) => 1,
+        (None, ClassRef::Number(_)) => dst,
     };
     if dst <= LAST_BUILTIN {
         property::within(r.smode, dst, params.min_goal, params.max_goal)?;
@@ -146,6 +169,7 @@ fn may_set(meta: &Metadata, params: &SessionParams, r: &Setsclass<'_>) -> Result
     ) {
         return Err(Status::Einval);
     }
+    good_mode(r.smode)?;
     rights::writable(params)?;
     let change = Change {
         inode: find_classed(meta, params.root_inode, r.inode)?.inode,
@@ -173,13 +197,11 @@ fn may_set(meta: &Metadata, params: &SessionParams, r: &Setsclass<'_>) -> Result
 
 fn apply(txn: &mut Txn<'_>, change: &Change) -> Result<ChangedReply, Status> {
     let meta = txn.meta();
-    let restricted = meta.sclasses().any(|(_, class)| class.def.admin_only != 0);
-    if change.is_admin || !restricted {
+    if !change.line_goes_too_far(meta) {
         let outcome = txn.apply(&change.op(change.inode, change.mode))?;
         return changed(outcome);
     }
-    // A line does not know of classes that only administrators may give and take: what the caller may not change
-    // is left out by writing a line for each object.
+    // What the caller may not change is left out by writing a line for each of the others.
     let mut counts = ChangedReply::default();
     let mut todo = Vec::new();
     meta.visit(change.inode, change.is_recursive(), |_, node| {

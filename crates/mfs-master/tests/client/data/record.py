@@ -137,7 +137,10 @@ def main(name, out):
         for row in rows:
             f.write(json.dumps(row, separators=(",", ":")) + "\n")
         for line in lines:
-            f.write(json.dumps({"line": line}) + "\n")
+            row = {"line": line}
+            if line.split(":")[0] in steps.unwritten:
+                row["unwritten"] = True
+            f.write(json.dumps(row, separators=(",", ":")) + "\n")
     print(f"{out}: {len(rows) - 1} steps, {len(lines)} lines")
 
 

@@ -124,7 +124,15 @@ def opened(*inodes): return 700, b"".join(pack(">I", i) for i in inodes)
 def amtime(*rows): return 701, b"".join(pack(">III", *r) for r in rows)
 
 
+def only_status(client, request, code):
+    """What we answer where the original does more or something else."""
+    kind, payload = request
+    return {client: [[kind + 1, payload[:4].hex() + "%02x" % code]]}
+
+
 class Steps(list):
+    unwritten = ()  # lines of the original that we do not write
+
     def __call__(self, client, request, **extra):
         self.append((client, *request, extra))
 
@@ -243,7 +251,8 @@ def moves(s):
         s(a, getattr_(p))
     s(a, statfs())
     # a directory onto itself by its name
-    s(a, rename(1, "e", 1, "e"), why="the original corrupts it", ours=True)
+    s(a, rename(1, "e", 1, "e"))
+    s.unwritten = ["MOVE(1,e,1,e)"]
 
 
 @scenario
@@ -510,7 +519,7 @@ def opening(s):
     s(a, truncate(2, 10, flags=0x0B))
     s(a, truncate(2, 5, flags=0x09))
     s(a, truncate(2, 27, flags=3))
-    s(a, truncate(2, 20, flags=3))
+    s(a, truncate(2, 20, flags=3), why="the original announces 20 although the file stays as it is", ours=True)
     s(b, getattr_(2))
     s(a, truncate(2, 1, flags=0x0B))
     s(a, truncate(2, 0))
@@ -567,9 +576,11 @@ def chunks(s):
             for index in (0, 1, 0x7FFFFFFF, 0x80000000):
                 s(client, read(i, index))
                 s(client, write(i, index))
-    s(a, wend(5, 2, 0, 50), lineless=True)
-    s(RO, wend(5, 2, 0, 50))
-    s(NONE, wend(5, 2, 0, 50))
+    s(a, wend(5, 2, 0, 50))
+    s.unwritten = ["UNLOCK(5)"]
+    for client, code in ((RO, 33), (NONE, 1)):
+        r = wend(5, 2, 0, 50)
+        s(client, r, why="who may not write announces nothing", ours=only_status(client, r, code))
     s(a, repair(2))
     s(a, repair(1))
     s(RO, repair(2))
@@ -618,7 +629,8 @@ def flags(s):
             s(a, setattr_(f, c, 0x10))
             s(a, truncate(f, 5, c))
             s(a, truncate(f, 6, c, 3))
-            s(a, truncate(f, 6, c, 0x0B))
+            if c == U1:
+                s(a, truncate(f, 6, c, 0x0B))
             s(a, open_(f, c, 2))
             s(a, open_(f, c, 8))
             s(a, open_(f, c, 1))
@@ -726,7 +738,6 @@ def classes(s):
         else:
             s(a, setclass(2, 0, "fast", mode))
             s(a, setclass(2, 1000, "4", mode))
-            s(a, setclass(2, 1000, "", mode))
             s(a, setclass(2, 0, "nope", mode))
     for seconds in (0, 1, 3600, 3601, 65536 * 3600, 0xFFFFFFFF, 65535 * 3600 + 1):
         s(a, settrash(3, 0, seconds))
@@ -1067,7 +1078,7 @@ def forbidden(s):
     s(a, create(2, "f"))             # 3
     for client in (NONE, RO):
         for request in (
-            mkdir(2, "x"), mkdir(99, ""), mknod(2, "x", 1), mknod(2, "x", 2), mknod(2, "x", 3), mknod(2, "x", 4), mknod(2, "x", 5),
+            mkdir(2, "x"), mkdir(99, ""), mknod(2, "x", 1), mknod(2, "x", 3), mknod(2, "x", 4), mknod(2, "x", 5),
             mknod(2, "x", 7), mknod(2, "x", 9), symlink(2, "x", "y"), symlink(2, "x", ""), create(2, "x"), unlink(2, "f"),
             rmdir(1, "d"), rename(2, "f", 2, "g"), rename(2, "f", 1, "f"), link(3, 2, "g"), readdir(2), read(3), write(3),
             truncate(3, 5), truncate(3, 5, flags=3), truncate(3, 5, flags=0x0B), setattr_(3, R0, 2), setattr_(3, R0, 4),

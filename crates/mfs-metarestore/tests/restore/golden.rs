@@ -1,12 +1,8 @@
 //! Directories and changelogs that the original wrote are restored to what the original makes of them.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod common;
-
 use std::path::PathBuf;
 
-use common::{Dir, comparable, mend_flocks, recorded};
+use crate::common::{Dir, comparable, recorded};
 
 /// Where the original loses lines in silence, we refuse (spec 01 §19/2).
 const REFUSED: [&str; 2] = ["f05-id-goes-back-ends-file", "f06-id-jump-10000-ends-file"];
@@ -37,10 +33,7 @@ fn directory(case: &std::path::Path) -> Dir {
 fn assert_restored(name: &str, dir: &Dir, expected: &[u8]) {
     let output = dir.run(&["-a", "-d", "."]);
     assert_eq!(output.code, Some(0), "{name}: {}", output.stderr);
-    let (got, expected) = (
-        comparable(&dir.dump("metadata.mfs")),
-        comparable(&mend_flocks(expected)),
-    );
+    let (got, expected) = (comparable(&dir.dump("metadata.mfs")), comparable(expected));
     let missing: Vec<_> = expected
         .iter()
         .filter(|line| !got.contains(line))

@@ -1,12 +1,8 @@
 //! The program as a user meets it: options, exit codes, what it leaves on disk (spec 01 §16).
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod common;
-
 use std::os::unix::fs::MetadataExt;
 
-use common::{Dir, comparable, recorded};
+use crate::common::{Dir, comparable, recorded};
 use mfs_store::lock::{DirLock, MASTER_LOCK};
 
 fn crashed() -> Dir {
@@ -81,8 +77,9 @@ fn owner_and_mode() {
 #[test]
 fn a_locked_directory_is_refused() {
     let dir = crashed();
-    let lock = DirLock::acquire(dir.path(), MASTER_LOCK).unwrap();
+    // Reading the lock file would give the lock back: the snapshots are taken before and after.
     let before = dir.files();
+    let lock = DirLock::acquire(dir.path(), MASTER_LOCK).unwrap();
     let output = dir.run(&["-a", "-d", "."]);
     assert_eq!(output.code, Some(1));
     assert!(
@@ -97,8 +94,8 @@ fn a_locked_directory_is_refused() {
         "{}",
         output.stderr
     );
-    assert_eq!(dir.files(), before);
     drop(lock);
+    assert_eq!(dir.files(), before);
     assert_eq!(dir.run(&["-a", "-d", "."]).code, Some(0));
 }
 

@@ -113,6 +113,9 @@ pub(crate) fn comparable(dump: &[u8]) -> Vec<String> {
     let mut lines: Vec<String> = dump
         .split(|&b| b == b'\n')
         .map(|line| line.escape_ascii().to_string())
+        // The original stores locks of files that are not open and then refuses its image; ours leaves them
+        // out (spec 02 §25). They are compared one by one in the tests of mfs-store.
+        .filter(|line| !line.starts_with("FLOCK|") && !line.starts_with("POSIXLOCK|"))
         .filter(|line| !line.is_empty())
         .filter_map(|line| {
             if line.starts_with('#') {
@@ -130,25 +133,4 @@ pub(crate) fn comparable(dump: &[u8]) -> Vec<String> {
         .collect();
     lines.sort();
     lines
-}
-
-/// Undoes the confusion of `mfsmetadump` about flocks: it reads (session, owner) where the file has (owner,
-/// session).
-pub(crate) fn mend_flocks(dump: &[u8]) -> Vec<u8> {
-    let mend = |line: &[u8]| -> Option<Vec<u8>> {
-        let line = std::str::from_utf8(line).ok()?.strip_prefix("FLOCK|i:")?;
-        let mut fields = line.split('|');
-        let inode = fields.next()?;
-        let high: u64 = fields.next()?.strip_prefix("s:")?.trim().parse().ok()?;
-        let low = u64::from_str_radix(fields.next()?.strip_prefix("o:")?, 16).ok()?;
-        let owner = high << 32 | low >> 32;
-        let session = low & 0xFFFF_FFFF;
-        let kind = fields.next()?;
-        Some(format!("FLOCK|i:{inode}|s:{session:10}|o:{owner:016X}|{kind}").into_bytes())
-    };
-    let lines: Vec<Vec<u8>> = dump
-        .split(|&b| b == b'\n')
-        .map(|line| mend(line).unwrap_or_else(|| line.to_vec()))
-        .collect();
-    lines.join(&b'\n')
 }
