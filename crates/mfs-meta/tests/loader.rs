@@ -116,7 +116,10 @@ fn a_name_stands_in_a_directory_once() {
     let mut found = names(&meta, 1);
     found.sort();
     let expected = [("a", 2), ("b", 3), ("lost_node_4", 4)];
-    assert_eq!(found, expected.map(|(name, inode)| (name.to_owned(), inode)));
+    assert_eq!(
+        found,
+        expected.map(|(name, inode)| (name.to_owned(), inode))
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@
     reason = "tests; in helper functions clippy does not see that"
 )]
 
+mod ours;
 mod recording;
 mod replay;
 #[path = "../net/server.rs"]

@@ -259,12 +259,16 @@ fn hand_made_images_are_saved_as_the_original_saves_them() {
                 if key == "empty-name.i.after" {
                     let (lost, new): (Vec<_>, Vec<_>) =
                         found.iter().partition(|line| line.starts_with('-'));
-                    let lost: BTreeSet<_> = lost.iter().filter_map(|l| edge_without_id(l)).collect();
+                    let lost: BTreeSet<_> =
+                        lost.iter().filter_map(|l| edge_without_id(l)).collect();
                     let kept: Vec<_> = new.iter().filter_map(|l| edge_without_id(l)).collect();
                     let new: BTreeSet<_> = kept.iter().cloned().collect();
                     assert_eq!(new.len(), kept.len(), "{found:#?}");
                     let gone: Vec<_> = lost.symmetric_difference(&new).collect();
-                    assert!(gone.len() == 1 && gone[0].ends_with("|n:(empty 3)"), "{found:#?}");
+                    assert!(
+                        gone.len() == 1 && gone[0].ends_with("|n:(empty 3)"),
+                        "{found:#?}"
+                    );
                     continue;
                 }
                 let expected = expected.unwrap_or(&[]);

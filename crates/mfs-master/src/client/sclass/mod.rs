@@ -129,9 +129,8 @@ impl Change {
         }
         let mut found = false;
         meta.visit(self.inode, self.is_recursive(), |_, node| {
-            found |= node.kind().has_sclass()
-                && self.may_touch(&node)
-                && self.is_reserved(meta, &node);
+            found |=
+                node.kind().has_sclass() && self.may_touch(&node) && self.is_reserved(meta, &node);
         });
         found
     }
