@@ -13,7 +13,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let first = texts.next().unwrap_or_default();
     let second = texts.next().unwrap_or(first);
     if let Ok(master) = MasterConfig::parse(first, Path::new("/etc/mfs/mfsmaster.cfg")) {
-        let again = master.value.reparse(second).expect("a reload has a value for everything");
+        let again = master
+            .value
+            .reparse(second)
+            .expect("a reload has a value for everything");
         for warning in master.warnings.iter().chain(&again.warnings) {
             let _ = warning.to_string();
         }
@@ -28,12 +31,21 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
         // These options need a restart.
         let fixed = |c: &MasterConfig| {
-            (c.working_user.clone(), c.data_path.clone(), c.nice_level, c.file_umask, c.lock_memory)
+            (
+                c.working_user.clone(),
+                c.data_path.clone(),
+                c.nice_level,
+                c.file_umask,
+                c.lock_memory,
+            )
         };
         assert_eq!(fixed(&master.value), fixed(&again.value));
     }
     if let Ok(logger) = MetaloggerConfig::parse(first, Path::new("/etc/mfs/mfsmetalogger.cfg")) {
-        let again = logger.value.reparse(second).expect("a reload has a value for everything");
+        let again = logger
+            .value
+            .reparse(second)
+            .expect("a reload has a value for everything");
         for warning in logger.warnings.iter().chain(&again.warnings) {
             let _ = warning.to_string();
         }

@@ -6,7 +6,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use mfs_config::{Account, Accounts, ExportTarget, Exports, MountRequest, MountTarget, password_answer};
+use mfs_config::{
+    Account, Accounts, ExportTarget, Exports, MountRequest, MountTarget, password_answer,
+};
 
 struct Known;
 
@@ -45,7 +47,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         assert!(parameters.min_goal <= parameters.max_goal);
         assert!(parameters.min_trash_time <= parameters.max_trash_time);
         let (first, last) = (rule.addresses.first, rule.addresses.last);
-        let answer = rule.password.map(|digest| password_answer(&challenge, &digest));
+        let answer = rule
+            .password
+            .map(|digest| password_answer(&challenge, &digest));
         let target = match &rule.target {
             ExportTarget::Meta => MountTarget::Meta,
             ExportTarget::Directory(path) => MountTarget::Directory(path),

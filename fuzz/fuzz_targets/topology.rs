@@ -17,14 +17,21 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut addresses: Vec<Ipv4Addr> = words
         .filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
         .collect();
-    addresses.extend([Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(10, 0, 0, 1)]);
+    addresses.extend([
+        Ipv4Addr::UNSPECIFIED,
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::new(10, 0, 0, 1),
+    ]);
     for &a in &addresses {
         let _ = topology.rack(a);
         for &b in &addresses {
             let distance = topology.distance(a, b);
             assert_eq!(distance, topology.distance(b, a));
             assert_eq!(distance == 0, a == b);
-            assert_eq!(distance <= 1, a == b || topology.rack(a) == topology.rack(b));
+            assert_eq!(
+                distance <= 1,
+                a == b || topology.rack(a) == topology.rack(b)
+            );
         }
     }
 });

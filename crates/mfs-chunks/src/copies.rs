@@ -9,169 +9,8 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-/// State of a copy (spec 05 §6.3). TD = on a disk marked for removal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum CopyState {
-    /// Right version.
-    Valid = 0,
-    /// Right version, TD.
-    TdValid = 1,
-    /// An operation was sent, its answer is awaited.
-    Busy = 2,
-    /// As `Busy`, TD.
-    TdBusy = 3,
-    /// Another version.
-    Wrong = 4,
-    /// Another version, TD.
-    TdWrong = 5,
-    /// Damaged, or of unknown contents.
-    Invalid = 6,
-    /// A deletion was sent.
-    Deleting = 7,
-}
-
-impl CopyState {
-    const ALL: [CopyState; 8] = [
-        CopyState::Valid,
-        CopyState::TdValid,
-        CopyState::Busy,
-        CopyState::TdBusy,
-        CopyState::Wrong,
-        CopyState::TdWrong,
-        CopyState::Invalid,
-        CopyState::Deleting,
-    ];
-
-    /// Right version on any disk, or awaited to have it.
-    #[must_use]
-    pub fn is_usable(self) -> bool {
-        (self as u8) < CopyState::Wrong as u8
-    }
-
-    /// Right version on any disk.
-    #[must_use]
-    pub fn is_valid(self) -> bool {
-        matches!(self, CopyState::Valid | CopyState::TdValid)
-    }
-
-    /// Awaited.
-    #[must_use]
-    pub fn is_busy(self) -> bool {
-        matches!(self, CopyState::Busy | CopyState::TdBusy)
-    }
-
-    /// Another version.
-    #[must_use]
-    pub fn is_wrong(self) -> bool {
-        matches!(self, CopyState::Wrong | CopyState::TdWrong)
-    }
-
-    /// On a disk marked for removal.
-    #[must_use]
-    pub fn is_marked(self) -> bool {
-        matches!(
-            self,
-            CopyState::TdValid | CopyState::TdBusy | CopyState::TdWrong
-        )
-    }
-
-    /// The state with the mark or without it.
-    #[must_use]
-    pub fn marked(self, marked: bool) -> CopyState {
-        match (self, marked) {
-            (CopyState::Valid, true) => CopyState::TdValid,
-            (CopyState::TdValid, false) => CopyState::Valid,
-            (CopyState::Busy, true) => CopyState::TdBusy,
-            (CopyState::TdBusy, false) => CopyState::Busy,
-            (CopyState::Wrong, true) => CopyState::TdWrong,
-            (CopyState::TdWrong, false) => CopyState::Wrong,
-            (state, _) => state,
-        }
-    }
-
-    /// `Valid` for `Busy`, and so on.
-    pub(crate) fn settled(self) -> CopyState {
-        match self {
-            CopyState::Busy => CopyState::Valid,
-            CopyState::TdBusy => CopyState::TdValid,
-            state => state,
-        }
-    }
-}
-
-/// A copy of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Copy {
-    /// Slot of the server.
-    pub(crate) server: u16,
-    pub(crate) state: CopyState,
-}
-
-impl Copy {
-    fn pack(self) -> u32 {
-        u32::from(self.server) << 16 | self.state as u32
-    }
-
-    fn unpack(word: u32) -> Copy {
-        Copy {
-            server: (word >> 16) as u16,
-            state: CopyState::ALL[(word & 7) as usize],
-        }
-    }
-}
-
-/// Copies of one chunk, taken out of the table.
-pub(crate) type CopyList = SmallVec<[Copy; 8]>;
-
-/// Numbers of copies by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) valid: usize,
-    pub(crate) td_valid: usize,
-    pub(crate) busy: usize,
-    pub(crate) td_busy: usize,
-    pub(crate) wrong: usize,
-    pub(crate) invalid: usize,
-    pub(crate) deleting: usize,
-}
-
-impl Tally {
-    pub(crate) fn usable(&self) -> usize {
-        self.valid + self.td_valid + self.busy + self.td_busy
-    }
-
-    pub(crate) fn any_valid(&self) -> bool {
-        self.valid + self.td_valid > 0
-    }
-
-    pub(crate) fn total(&self) -> usize {
-        self.usable() + self.wrong + self.invalid + self.deleting
-    }
-
-    /// VALID and BUSY.
-    pub(crate) fn regular(&self) -> usize {
-        self.valid + self.busy
-    }
-}
-
-impl FromIterator<Copy> for Tally {
-    fn from_iter<I: IntoIterator<Item = Copy>>(copies: I) -> Tally {
-        let mut t = Tally::default();
-        for copy in copies {
-            *match copy.state {
-                CopyState::Valid => &mut t.valid,
-                CopyState::TdValid => &mut t.td_valid,
-                CopyState::Busy => &mut t.busy,
-                CopyState::TdBusy => &mut t.td_busy,
-                CopyState::Wrong | CopyState::TdWrong => &mut t.wrong,
-                CopyState::Invalid => &mut t.invalid,
-                CopyState::Deleting => &mut t.deleting,
-            } += 1;
-        }
-        t
-    }
-}
+use crate::blocks::{Blocks, CAPACITIES};
+use crate::copy::{Copy, CopyList, CopyState, Tally};
 
 const INLINE: usize = 3;
 /// Copies that are recorded of one chunk; reports of more are not taken.
@@ -202,101 +41,6 @@ struct Row {
 
 const PAGE_ROWS: usize = 1024;
 type Page = [Row; PAGE_ROWS];
-
-/// Capacities of blocks.
-const CAPACITIES: [usize; 13] = [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
-const BLOCKS_PER_PAGE: usize = 256;
-
-/// No block.
-const NONE: u16 = u16::MAX;
-
-/// Blocks of one size. A page that holds nothing any more is given back, for when one server after the other
-/// registers, all chunks grow out of their blocks.
-struct BlockPage {
-    words: Box<[u32]>,
-    used: u16,
-    /// First of the unused blocks; each has the next in its first word.
-    free: u16,
-}
-
-#[derive(Default)]
-struct Blocks {
-    pages: Vec<BlockPage>,
-    /// Pages with unused blocks; may name others, too.
-    open: Vec<u32>,
-    /// Pages that were given back.
-    empty: Vec<u32>,
-}
-
-impl Blocks {
-    fn take(&mut self, capacity: usize) -> u32 {
-        while let Some(&at) = self.open.last() {
-            let page = &mut self.pages[at as usize];
-            if !page.words.is_empty() && page.free != NONE {
-                let block = page.free;
-                page.free = page.words[usize::from(block) * capacity] as u16;
-                page.used += 1;
-                return at * BLOCKS_PER_PAGE as u32 + u32::from(block);
-            }
-            self.open.pop();
-        }
-        let mut words = vec![0; capacity * BLOCKS_PER_PAGE].into_boxed_slice();
-        for block in 1..BLOCKS_PER_PAGE {
-            let next = (block + 1) % BLOCKS_PER_PAGE;
-            words[block * capacity] = if next == 0 { u32::from(NONE) } else { next as u32 };
-        }
-        let page = BlockPage {
-            words,
-            used: 1,
-            free: 1,
-        };
-        let at = match self.empty.pop() {
-            Some(at) => {
-                self.pages[at as usize] = page;
-                at
-            }
-            None => {
-                self.pages.push(page);
-                (self.pages.len() - 1) as u32
-            }
-        };
-        self.open.push(at);
-        at * BLOCKS_PER_PAGE as u32
-    }
-
-    fn release(&mut self, block: u32, capacity: usize) {
-        let at = block / BLOCKS_PER_PAGE as u32;
-        let block = block as usize % BLOCKS_PER_PAGE;
-        let page = &mut self.pages[at as usize];
-        page.words[block * capacity] = u32::from(page.free);
-        if page.free == NONE {
-            self.open.push(at);
-        }
-        page.free = block as u16;
-        page.used -= 1;
-        if page.used == 0 {
-            page.words = Box::default();
-            self.empty.push(at);
-        }
-    }
-
-    fn get(&self, block: u32, capacity: usize) -> &[u32] {
-        let at = block as usize % BLOCKS_PER_PAGE * capacity;
-        &self.pages[block as usize / BLOCKS_PER_PAGE].words[at..at + capacity]
-    }
-
-    fn get_mut(&mut self, block: u32, capacity: usize) -> &mut [u32] {
-        let at = block as usize % BLOCKS_PER_PAGE * capacity;
-        &mut self.pages[block as usize / BLOCKS_PER_PAGE].words[at..at + capacity]
-    }
-
-    fn bytes(&self) -> usize {
-        let words: usize = self.pages.iter().map(|p| p.words.len() * 4).sum();
-        words
-            + self.pages.capacity() * size_of::<BlockPage>()
-            + (self.open.capacity() + self.empty.capacity()) * 4
-    }
-}
 
 /// Copies of chunks by class: fewer than wanted, as many, more (regular copies).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -350,8 +94,7 @@ impl Copies {
         if at >= self.pages.len() {
             self.pages.resize_with(at + 1, || None);
         }
-        let page =
-            self.pages[at].get_or_insert_with(|| Box::new([Row::default(); PAGE_ROWS]));
+        let page = self.pages[at].get_or_insert_with(|| Box::new([Row::default(); PAGE_ROWS]));
         &mut page[row as usize % PAGE_ROWS]
     }
 
@@ -403,8 +146,7 @@ impl Copies {
             }
         }
         match need {
-            Some(class) => self.blocks[class]
-                .get_mut(r.words[0], CAPACITIES[class])[..words.len()]
+            Some(class) => self.blocks[class].get_mut(r.words[0], CAPACITIES[class])[..words.len()]
                 .copy_from_slice(words),
             None => r.words[..words.len()].copy_from_slice(words),
         }

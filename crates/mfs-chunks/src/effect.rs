@@ -215,9 +215,4 @@ pub enum Action {
     },
     /// Tell all mounts to forget where chunks are (spec 04 §8, message 706).
     InvalidateChunkCaches,
-    /// Close the connection of a chunkserver that the state machine cannot go on with.
-    Close {
-        /// The connection.
-        server: ServerId,
-    },
 }

@@ -4,7 +4,7 @@ use mfs_meta::ChunkInfo;
 use smallvec::SmallVec;
 
 use crate::class::{self, Wanted};
-use crate::copies::{CopyList, CopyState, Tally};
+use crate::copy::{CopyList, CopyState, Tally};
 use crate::effect::{Command, Log};
 use crate::labels;
 use crate::operation::OpKind;
@@ -109,7 +109,7 @@ impl Chunks {
                     to = version,
                     "version of all copies is taken over"
                 );
-                self.burn(info.id, info.version);
+                self.unfinished.burn(info.id, info.version);
                 self.adopt(log, row, info, version);
                 self.waiting.wake(row);
                 self.queue_check(log, row, true);
@@ -162,7 +162,7 @@ impl Chunks {
     /// is kept as long as an unknown chunk.
     fn is_from_the_future(&self, log: &dyn Log, row: u32, server: u16, info: &ChunkInfo) -> bool {
         let version = self.copies.wrong_version(row, server);
-        let given = self.burned.get(&info.id).copied().unwrap_or(0);
+        let given = self.unfinished.burned(info.id);
         version > info.version.max(given)
             && log.now() <= self.started.saturating_add(UNKNOWN_CHUNK_LIFE)
     }

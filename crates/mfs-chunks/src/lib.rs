@@ -18,8 +18,8 @@
 //! | module | subject |
 //! |---|---|
 //! | `state` | the struct, predicates |
-//! | `servers` | connections, database of servers, maintenance, load, space |
-//! | `copies` | the table of copies, 16 bytes a chunk |
+//! | `servers`, `csdb` | connections; database of servers, maintenance, load, space |
+//! | `copies`, `copy`, `blocks` | the table of copies, 16 bytes a chunk |
 //! | `reports` | copies reported, damaged, lost, gone with their server |
 //! | `request` | read, write, truncate, unlock; requests that wait |
 //! | `operation` | answers, emergency version increase, rollback |
@@ -30,10 +30,13 @@
 //! | `unfinished` | operations that a crash cut off (spec 08, I20) |
 //! | `figures` | for the monitoring |
 
+mod blocks;
 mod class;
 mod config;
 mod copies;
+mod copy;
 mod create;
+mod csdb;
 mod effect;
 mod figures;
 mod job;
@@ -56,7 +59,9 @@ mod unfinished;
 pub use config::{
     ChunkConfig, ReplicationClass, ReplicationLimits, ReplicationTopology, ReserveSpace, UniqueMode,
 };
-pub use copies::{ClassFigures, CopyState, Matrix};
+pub use copies::{ClassFigures, Matrix};
+pub use copy::CopyState;
+pub use csdb::SystemSpace;
 pub use effect::{
     Action, Answer, AnswerKind, Command, Done, Effect, Grant, Location, Log, RequestId, ServerId,
 };
@@ -66,7 +71,7 @@ pub use figures::{
 pub use lists::{CopyInfo, CopyKind};
 pub use missing::{FileFigures, MissingChunk, MissingKind, Repaired};
 pub use request::{ReadRequest, Reply, TruncateRequest, WriteRequest, truncates_chunk};
-pub use servers::{HeavyLoad, RegisterError, Registered, Registration, Space, SystemSpace};
+pub use servers::{HeavyLoad, RegisterError, Registered, Registration, Space};
 pub use state::{Chunks, TICKS_PER_SECOND};
 pub use topology::{Flat, Topology};
 pub use unfinished::{Before, DecodeError, Entry, Unfinished};

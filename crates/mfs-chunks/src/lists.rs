@@ -2,7 +2,7 @@
 
 use mfs_meta::{ChunkInfo, Status};
 
-use crate::copies::CopyState;
+use crate::copy::CopyState;
 use crate::effect::{Grant, Location, Log};
 use crate::operation::OpKind;
 use crate::state::Chunks;

@@ -6,8 +6,8 @@ use crate::queues::QUEUES;
 use crate::servers::Removal;
 use crate::state::{Chunks, TICKS_PER_SECOND};
 
-/// Rows that a tick sweeps for copies on servers that are gone.
-const SWEEP_ROWS: u32 = 100_000;
+/// Rows that a tick sweeps for copies on servers that are gone: some 3 ms if all of them need a decision.
+const SWEEP_ROWS: u32 = 30_000;
 /// Part of a tick's chunks that is reserved for each queue (spec 05 §14.3).
 const RESERVES: [f64; QUEUES] = [1.0, 0.1, 0.1, 0.01, 0.05, 0.01, 0.3];
 /// Loops between two adaptations of the deletion limit.
@@ -113,7 +113,8 @@ impl Chunks {
     /// The end of a loop (spec 05 §14.5).
     fn end_scan(&mut self, log: &dyn Log) {
         self.scan.loops += 1;
-        self.loop_figures.publish(std::mem::take(&mut self.jobs), log.now());
+        self.loop_figures
+            .publish(std::mem::take(&mut self.jobs), log.now());
         if self.scan.loops.is_multiple_of(ADAPTATION) {
             let limit = &mut self.delete_limit;
             let (soft, hard) = (

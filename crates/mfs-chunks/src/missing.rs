@@ -5,7 +5,7 @@ use mfs_meta::records::Kind;
 use mfs_meta::{CHUNK_BITS, Status, eattr};
 
 use crate::class;
-use crate::copies::CopyState;
+use crate::copy::CopyState;
 use crate::effect::Log;
 use crate::state::{Chunks, UNKNOWN_CHUNK_LIFE};
 
@@ -277,7 +277,10 @@ impl Chunks {
         let Some(node) = log.meta().node(inode) else {
             return;
         };
-        let delay = log.meta().sclass(node.sclass()).map_or(0, |c| c.def.arch_delay);
+        let delay = log
+            .meta()
+            .sclass(node.sclass())
+            .map_or(0, |c| c.def.arch_delay);
         let due = (1..=MAX_ARCHIVE_DELAY).contains(&delay)
             && node
                 .ctime()
@@ -370,7 +373,7 @@ impl Chunks {
         match greatest {
             Some(version) => {
                 // The original cannot replay REPAIR with a version (spec 03 §9.2); these two do the same.
-                self.burn(chunk, info.version);
+                self.unfinished.burn(chunk, info.version);
                 self.adopt(log, row, &info, version);
                 let now = log.now();
                 let atime = log.meta().node(inode).map_or(now, |n| n.atime());

@@ -5,7 +5,7 @@ use mfs_meta::op::Op;
 use mfs_meta::{ChunkInfo, Status};
 use smallvec::SmallVec;
 
-use crate::copies::CopyState;
+use crate::copy::CopyState;
 use crate::effect::{Action, Answer, AnswerKind, Command, Done, Log, ServerId};
 use crate::request::{Purpose, Waiter};
 use crate::state::Chunks;
@@ -134,7 +134,10 @@ impl Chunks {
         } = start;
         let (chunk, version) = (info.id, info.version);
         for &slot in servers {
-            let marked = self.copies.find(row, slot).is_some_and(CopyState::is_marked);
+            let marked = self
+                .copies
+                .find(row, slot)
+                .is_some_and(CopyState::is_marked);
             self.copies.set(row, slot, CopyState::Busy.marked(marked));
             let command = match kind {
                 OpKind::Create => Command::Create { chunk, version },
@@ -300,23 +303,11 @@ impl Chunks {
         }
         if !unchanged.is_empty() {
             if unknown || !first {
-                self.burn(info.id, info.version);
+                self.unfinished.burn(info.id, info.version);
             }
             self.adopt(log, row, info, old);
         }
         self.fail(log, row, info, status);
-    }
-
-    /// No server may get this version of the chunk again.
-    pub(crate) fn burn(&mut self, chunk: u64, version: u32) {
-        let burned = self.burned.entry(chunk).or_insert(version);
-        *burned = version.max(*burned);
-    }
-
-    /// The next version of a chunk that nobody has.
-    pub(crate) fn fresh_version(&mut self, chunk: u64, version: u32) -> u32 {
-        let burned = self.burned.remove(&chunk).unwrap_or(0);
-        version.max(burned).wrapping_add(1)
     }
 
     /// Makes a version that copies have the version of the chunk, with a line.
@@ -352,7 +343,7 @@ impl Chunks {
         old: u32,
         servers: &[u16],
     ) {
-        let version = self.fresh_version(info.id, info.version);
+        let version = self.unfinished.fresh_version(info.id, info.version);
         let op = Op::SetVersion {
             id: info.id,
             version,
@@ -361,7 +352,10 @@ impl Chunks {
             return;
         }
         for &slot in servers {
-            let marked = self.copies.find(row, slot).is_some_and(CopyState::is_marked);
+            let marked = self
+                .copies
+                .find(row, slot)
+                .is_some_and(CopyState::is_marked);
             self.copies.set(row, slot, CopyState::Busy.marked(marked));
             self.counters.tried(OpKind::SetVersion);
             let command = Command::SetVersion {
@@ -506,13 +500,7 @@ impl Chunks {
 
 /// Writes the line that gives a slot its previous chunk again and unlocks the new one; only the unlocking when the
 /// slot has got another chunk meanwhile, for then there is nothing to undo.
-pub(crate) fn roll_back_line(
-    log: &mut dyn Log,
-    inode: u32,
-    index: u32,
-    previous: u64,
-    chunk: u64,
-) {
+pub(crate) fn roll_back_line(log: &mut dyn Log, inode: u32, index: u32, previous: u64, chunk: u64) {
     let in_slot = log.meta().node(inode).map_or(0, |n| n.chunk(index));
     let previous_exists = previous == 0 || log.meta().chunk_row(previous).is_some();
     let rolled_back = in_slot == chunk

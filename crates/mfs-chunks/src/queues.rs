@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::class::{self, Wanted};
-use crate::copies::{CopyList, CopyState, Tally};
+use crate::config::UniqueMode;
+use crate::copy::{CopyList, CopyState, Tally};
 use crate::effect::Log;
 use crate::labels::{self, Candidate};
-use crate::config::UniqueMode;
 use crate::state::Chunks;
 
 /// Number of queues.
@@ -67,7 +67,9 @@ impl Queues {
 
     /// Whether some queue of a priority below (more urgent than) this one has entries.
     pub(crate) fn any_before(&self, prio: u8) -> bool {
-        self.rings[..usize::from(prio)].iter().any(|r| !r.is_empty())
+        self.rings[..usize::from(prio)]
+            .iter()
+            .any(|r| !r.is_empty())
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -159,9 +161,8 @@ impl Chunks {
         };
         let copies = self.copies.list(row);
         let tally: Tally = copies.iter().copied().collect();
-        let wrong_labels = check_labels
-            && tally.valid >= wanted.goal()
-            && self.has_wrong_labels(&wanted, &copies);
+        let wrong_labels =
+            check_labels && tally.valid >= wanted.goal() && self.has_wrong_labels(&wanted, &copies);
         match priority(&tally, wanted.goal(), wrong_labels) {
             Some(prio) => {
                 self.enqueue(row, prio);
@@ -254,7 +255,10 @@ mod tests {
     #[test]
     fn a_full_ring_drops_its_oldest() {
         let mut q = Queues::new(2);
-        assert_eq!((q.push(3, 1), q.push(3, 2), q.push(3, 3)), (None, None, Some(1)));
+        assert_eq!(
+            (q.push(3, 1), q.push(3, 2), q.push(3, 3)),
+            (None, None, Some(1))
+        );
         assert_eq!((q.pop(3), q.pop(3), q.pop(3)), (Some(2), Some(3), None));
         assert!(!q.any_before(3));
     }

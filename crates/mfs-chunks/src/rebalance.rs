@@ -4,7 +4,7 @@ use mfs_meta::ChunkInfo;
 
 use crate::class::{LabelMode, Wanted};
 use crate::config::{ReplicationClass, UniqueMode};
-use crate::copies::{CopyList, CopyState};
+use crate::copy::{CopyList, CopyState};
 use crate::effect::Log;
 use crate::labels;
 use crate::state::{Chunks, TICKS_PER_SECOND};

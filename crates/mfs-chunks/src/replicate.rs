@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::class::{LabelMode, Wanted};
 use crate::config::{ReplicationClass, ReplicationTopology};
-use crate::copies::{CopyList, CopyState};
+use crate::copy::{CopyList, CopyState};
 use crate::effect::{Command, Log};
 use crate::labels;
 use crate::operation::{OpKind, Operation};
@@ -289,7 +289,8 @@ impl Chunks {
             server.writes += 1;
         }
         let source = Some(source);
-        self.replications.insert((row, destination), Replication { source });
+        self.replications
+            .insert((row, destination), Replication { source });
         self.counters.tried(OpKind::Replicate);
         let command = Command::Replicate {
             chunk: info.id,

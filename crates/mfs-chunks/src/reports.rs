@@ -2,7 +2,7 @@
 
 use mfs_meta::op::Op;
 
-use crate::copies::CopyState;
+use crate::copy::CopyState;
 use crate::effect::{Log, ServerId};
 use crate::operation::OpKind;
 use crate::state::{Chunks, LOST_DELAY, NEW_DELAY, UNKNOWN_CHUNK_LIFE};
@@ -82,7 +82,11 @@ impl Chunks {
             tracing::warn!(chunk, version, %status, "a chunkserver reports an impossible chunk");
             return None;
         }
-        tracing::info!(chunk, version, "a chunkserver has a chunk that is not known");
+        tracing::info!(
+            chunk,
+            version,
+            "a chunkserver has a chunk that is not known"
+        );
         let row = log.meta().chunk_row(chunk)?;
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);
@@ -232,9 +236,8 @@ impl Chunks {
 
     fn forget_chunk(&mut self, row: u32, chunk: u64) {
         self.copies.clear(row);
-        self.burned.remove(&chunk);
         self.holds.remove(&chunk);
-        self.unfinished.remove(chunk);
+        self.unfinished.forget(chunk);
         self.unresolved.remove(&chunk);
         self.waiting.wake(row);
     }

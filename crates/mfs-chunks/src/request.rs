@@ -6,7 +6,7 @@ use mfs_meta::op::{Op, Outcome};
 use mfs_meta::{CHUNK_BITS, CHUNK_SIZE, ChunkInfo, MAX_INDEX, Metadata, Status};
 
 use crate::class;
-use crate::copies::CopyState;
+use crate::copy::CopyState;
 use crate::effect::{Action, Grant, Log, RequestId};
 use crate::operation::{OpKind, Start};
 use crate::state::{Chunks, Map};
@@ -303,8 +303,7 @@ impl Chunks {
     /// The status for the client; nothing has changed then.
     pub fn truncate(&mut self, log: &mut dyn Log, t: &TruncateRequest) -> Result<Reply, Status> {
         let node = log.meta().node(t.inode).ok_or(Status::Enoent)?;
-        let index =
-            u32::try_from(t.length >> CHUNK_BITS).map_err(|_| Status::IndexTooBig)?;
+        let index = u32::try_from(t.length >> CHUNK_BITS).map_err(|_| Status::IndexTooBig)?;
         let cut = (t.length & (CHUNK_SIZE - 1)) as u32;
         let previous = node.chunk(index);
         if previous == 0 || cut == 0 {
@@ -402,9 +401,9 @@ impl Chunks {
             self.unresolved.remove(&chunk);
         }
         let mut info = log.meta().chunk_in_row(row).ok_or(Status::NoChunk)?;
-        if operates && chunk == previous && self.burned.get(&chunk) >= Some(&info.version) {
+        if operates && chunk == previous && self.unfinished.burned(chunk) >= info.version {
             // A server that went may have this version with other contents: take one that nobody has.
-            let version = self.fresh_version(chunk, info.version);
+            let version = self.unfinished.fresh_version(chunk, info.version);
             log.apply(&Op::SetVersion { id: chunk, version })?;
             info.version = version;
         }

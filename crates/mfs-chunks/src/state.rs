@@ -91,9 +91,6 @@ pub struct Chunks {
     pub(crate) undo_walk: UndoWalk,
     /// Since when nothing is in progress and all servers are there, in ticks.
     pub(crate) complete_since: Option<u64>,
-    /// Highest version that was ever sent for a chunk, where it is above the chunk's (spec 05 §9.2.1): it must not
-    /// be used again, for a server that is gone may have it with other contents.
-    pub(crate) burned: Map<u64, u32>,
     /// Chunks that no file names but that are to be kept until then (spec 05 §21.2).
     pub(crate) holds: Map<u64, u32>,
     /// "New chunks" and "lost chunks" delays run until these ticks.
@@ -150,7 +147,6 @@ impl Chunks {
             unfinished,
             undo_walk: UndoWalk::default(),
             complete_since: None,
-            burned: Map::default(),
             holds: Map::default(),
             new_until: 0,
             lost_until: 0,
@@ -264,7 +260,10 @@ impl Chunks {
     /// Whether replications and deletions are allowed (spec 05 §14.2).
     pub(crate) fn may_do_jobs(&self, now: u32) -> bool {
         self.progress() == 0
-            && now >= self.started.saturating_add(self.config.replications_delay_init)
+            && now
+                >= self
+                    .started
+                    .saturating_add(self.config.replications_delay_init)
             && self.servers.countable() > 0
     }
 

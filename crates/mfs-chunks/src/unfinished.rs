@@ -21,7 +21,7 @@ use mfs_meta::Metadata;
 use mfs_meta::op::{Op, Outcome};
 use thiserror::Error;
 
-use crate::copies::{CopyState, Tally};
+use crate::copy::{CopyState, Tally};
 use crate::effect::Log;
 use crate::operation::roll_back_line;
 use crate::state::{Chunks, Map, TICKS_PER_SECOND};
@@ -31,7 +31,8 @@ const QUIET: u64 = 10 * TICKS_PER_SECOND as u64;
 
 const MAGIC: &[u8; 8] = b"MFSUNF1\n";
 const ENTRY: usize = 28;
-const HEAD: usize = MAGIC.len() + 8 + 4;
+const BURNED: usize = 12;
+const HEAD: usize = MAGIC.len() + 8 + 4 + 4;
 
 /// An operation that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub struct Unfinished {
     entries: BTreeMap<u64, Entry>,
     /// How many entries have a chunk as their previous one.
     previous: Map<u64, u32>,
+    /// Highest version that was ever given to a chunk, where the chunk went back to a lower one: a server that is
+    /// away may have it with other contents, so it must not be used again.
+    burned: BTreeMap<u64, u32>,
 }
 
 /// Inodes that a tick looks at for slots to be rolled back.
@@ -83,6 +87,12 @@ enum Step {
         raises: bool,
     },
     End(u64),
+    Version {
+        chunk: u64,
+        from: u32,
+        to: u32,
+    },
+    Gone(u64),
 }
 
 /// Why the file beside an image cannot be used.
@@ -146,6 +156,9 @@ impl Unfinished {
             version: if previous == chunk { version } else { 0 },
         };
         self.entries.insert(chunk, entry);
+        if entry.version >= self.burned(chunk) {
+            self.burned.remove(&chunk);
+        }
         if previous != 0 && previous != chunk {
             *self.previous.entry(previous).or_default() += 1;
         }
@@ -201,7 +214,12 @@ impl Unfinished {
                     Step::End(chunk)
                 }
             }
-            Op::ChunkDel { id, .. } => Step::End(id),
+            Op::ChunkDel { id, .. } => Step::Gone(id),
+            Op::SetVersion { id, version: to } => Step::Version {
+                chunk: id,
+                from: version(id),
+                to,
+            },
             Op::Repair { inode, index, .. } => Step::End(slot(inode, index)),
             _ => Step::Nothing,
         })
@@ -227,15 +245,49 @@ impl Unfinished {
                 }
             }
             (Step::End(chunk), _) => self.remove(chunk),
+            (Step::Gone(chunk), _) => self.forget(chunk),
+            (Step::Version { chunk, from, to }, _) => {
+                if to < from {
+                    self.burn(chunk, from);
+                } else if to > self.burned(chunk) {
+                    self.burned.remove(&chunk);
+                }
+            }
             _ => {}
         }
     }
 
-    /// The file beside an image with this metadata version: `"MFSUNF1\n" version:u64 count:u32`, then per entry
-    /// `chunk:u64 inode:u32 index:u32 previous:u64 version:u32`, then `crc32:u32` of all before; big-endian.
+    /// No server may get this version of the chunk again.
+    pub(crate) fn burn(&mut self, chunk: u64, version: u32) {
+        let burned = self.burned.entry(chunk).or_insert(version);
+        *burned = version.max(*burned);
+    }
+
+    /// The highest version that the chunk must not get again, 0 = any is free.
+    pub(crate) fn burned(&self, chunk: u64) -> u32 {
+        self.burned.get(&chunk).copied().unwrap_or(0)
+    }
+
+    /// The next version of a chunk that nobody has.
+    pub(crate) fn fresh_version(&mut self, chunk: u64, version: u32) -> u32 {
+        let burned = self.burned.remove(&chunk).unwrap_or(0);
+        version.max(burned).wrapping_add(1)
+    }
+
+    /// The chunk is gone.
+    pub(crate) fn forget(&mut self, chunk: u64) {
+        self.remove(chunk);
+        self.burned.remove(&chunk);
+    }
+
+    /// The file beside an image with this metadata version: `"MFSUNF1\n" version:u64`, then
+    /// `count:u32 count*[chunk:u64 inode:u32 index:u32 previous:u64 version:u32]` for the operations,
+    /// `count:u32 count*[chunk:u64 version:u32]` for versions that are not to be used again, and `crc32:u32` of all
+    /// before; big-endian.
     #[must_use]
     pub fn encode(&self, version: u64) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD + ENTRY * self.entries.len() + 4);
+        let mut out =
+            Vec::with_capacity(HEAD + ENTRY * self.entries.len() + BURNED * self.burned.len() + 4);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&version.to_be_bytes());
         out.extend_from_slice(&(self.entries.len() as u32).to_be_bytes());
@@ -245,6 +297,11 @@ impl Unfinished {
             out.extend_from_slice(&e.index.to_be_bytes());
             out.extend_from_slice(&e.previous.to_be_bytes());
             out.extend_from_slice(&e.version.to_be_bytes());
+        }
+        out.extend_from_slice(&(self.burned.len() as u32).to_be_bytes());
+        for (chunk, version) in &self.burned {
+            out.extend_from_slice(&chunk.to_be_bytes());
+            out.extend_from_slice(&version.to_be_bytes());
         }
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_be_bytes());
@@ -264,11 +321,8 @@ impl Unfinished {
         }
         let (version, rest) = take_u64(rest)?;
         let (count, mut rest) = take_u32(rest)?;
-        if rest.len() as u64 != u64::from(count) * ENTRY as u64 {
-            return Err(DecodeError::Length);
-        }
         let mut table = Unfinished::default();
-        while !rest.is_empty() {
+        for _ in 0..count {
             let (chunk, r) = take_u64(rest)?;
             let (inode, r) = take_u32(r)?;
             let (index, r) = take_u32(r)?;
@@ -276,6 +330,16 @@ impl Unfinished {
             let (version, r) = take_u32(r)?;
             table.begin(chunk, inode, index, previous, version);
             rest = r;
+        }
+        let (count, mut rest) = take_u32(rest)?;
+        for _ in 0..count {
+            let (chunk, r) = take_u64(rest)?;
+            let (version, r) = take_u32(r)?;
+            table.burn(chunk, version);
+            rest = r;
+        }
+        if !rest.is_empty() {
+            return Err(DecodeError::Length);
         }
         Ok((version, table))
     }
@@ -356,16 +420,14 @@ impl Chunks {
             .map(|&s| self.copies.wrong_version(row, s))
             .max();
         match greatest {
-            Some(version)
-                if (entry.version..info.version).contains(&version) =>
-            {
+            Some(version) if (entry.version..info.version).contains(&version) => {
                 tracing::warn!(
                     chunk,
                     from = info.version,
                     to = version,
                     "operation that no chunkserver has got is undone: version goes back"
                 );
-                self.burn(chunk, info.version);
+                self.unfinished.burn(chunk, info.version);
                 self.adopt(log, row, &info, version);
                 if info.locked_to != 0 {
                     roll_back_line(log, entry.inode, entry.index, chunk, chunk);
@@ -397,7 +459,10 @@ impl Chunks {
     /// A chunk that was never made is undone in one file. If others name it, because they were copied from that one
     /// in between, they get the previous chunk, too: true, and the entry stays until that is done.
     pub(crate) fn undo_shared(&mut self, log: &dyn Log, row: u32, chunk: u64) -> bool {
-        let shared = log.meta().chunk_in_row(row).is_some_and(|i| i.id == chunk && i.refs > 0);
+        let shared = log
+            .meta()
+            .chunk_in_row(row)
+            .is_some_and(|i| i.id == chunk && i.refs > 0);
         match self.unfinished.get(chunk) {
             Some(entry) if shared && entry.previous != chunk => {
                 self.undo_walk.next.insert(chunk, entry.previous);
@@ -481,6 +546,7 @@ mod tests {
     fn damage_is_found() {
         let mut table = Unfinished::default();
         table.begin(7, 3, 0, 5, 1);
+        table.burn(9, 4);
         let bytes = table.encode(42);
         assert_eq!(Unfinished::decode(&bytes), Ok((42, table)));
         for at in 0..bytes.len() {

@@ -415,12 +415,10 @@ impl ImageSink for Loader {
             }
             NodeData::File { length, chunks } => {
                 node.set_length(*length);
-                let used = chunks.iter().rposition(|&id| id != 0).map_or(0, |i| i + 1);
-                slots::resize(&mut node, &mut self.m.t.lists, used as u32);
-                for (i, &id) in chunks[..used].iter().enumerate() {
-                    if id != 0 {
-                        slots::set(&mut node, &mut self.m.t.lists, i as u32, id);
-                    }
+                let used = chunks.last().map_or(0, |&(i, _)| i.saturating_add(1));
+                slots::resize(&mut node, &mut self.m.t.lists, used);
+                for &(i, id) in *chunks {
+                    slots::set(&mut node, &mut self.m.t.lists, i, id);
                 }
             }
         }

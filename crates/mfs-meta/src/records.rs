@@ -196,12 +196,13 @@ pub enum NodeData<'a> {
     Device(u32),
     /// Target of a symbolic link.
     Symlink(&'a [u8]),
-    /// Length in bytes and chunk ids by index, 0 = hole.
+    /// Length and chunks.
     File {
         /// Length in bytes.
         length: u64,
-        /// Chunk ids, trailing zeros trimmed when written.
-        chunks: &'a [u64],
+        /// Index and id of every slot that holds a chunk, indexes ascending. An image spells the holes out; here
+        /// they take no room, since a file may be a hole of two billion slots with one chunk behind it.
+        chunks: &'a [(u32, u64)],
     },
 }
 

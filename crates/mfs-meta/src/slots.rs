@@ -206,13 +206,10 @@ pub(crate) fn equal(a: &Node, b: &Node, lists: &Lists) -> bool {
     }
 }
 
-/// Fills `out` with the ids by index up to the last chunk (trailing holes left out, spec 02 §6.2).
-pub(crate) fn fill(node: &Node, lists: &Lists, out: &mut Vec<u64>) {
+/// Fills `out` with index and id of the slots that hold a chunk.
+pub(crate) fn fill(node: &Node, lists: &Lists, out: &mut Vec<(u32, u64)>) {
     out.clear();
-    for_each_from(node, lists, 0, |i, id| {
-        out.resize(i as usize, 0);
-        out.push(id);
-    });
+    for_each_from(node, lists, 0, |i, id| out.push((i, id)));
 }
 
 #[cfg(test)]
@@ -245,8 +242,8 @@ mod tests {
                 proptest::prop_assert_eq!(used(&node, &lists) as usize, model.iter().filter(|&&id| id != 0).count());
                 let mut out = Vec::new();
                 fill(&node, &lists, &mut out);
-                let last = model.iter().rposition(|&id| id != 0).map_or(0, |l| l + 1);
-                proptest::prop_assert_eq!(&out[..], &model[..last]);
+                let held = (0u32..).zip(model.iter().copied()).filter(|(_, id)| *id != 0);
+                proptest::prop_assert_eq!(&out, &held.collect::<Vec<_>>());
             }
             resize(&mut node, &mut lists, 0);
             proptest::prop_assert!(lists.is_empty());

@@ -225,8 +225,11 @@ impl Tables {
 
     /// Target of a symlink.
     pub(crate) fn target(&self, node: &Node) -> &[u8] {
-        let (cell, len) = node.target();
-        self.bytes.get(len, cell)
+        match node.target() {
+            // An empty target, which only images have, takes no cell.
+            (_, 0) => &[],
+            (cell, len) => self.bytes.get(len, cell),
+        }
     }
 
     /// Edges of a directory, newest first.

@@ -176,6 +176,13 @@ fn a_trash_file_with_a_name_counts_where_it_is_named() {
 }
 
 #[test]
+fn a_link_may_lead_nowhere() {
+    let nodes = [(2, Kind::Symlink, NodeData::Symlink(b""))];
+    let (meta, _) = load(false, &nodes, &[(1, 2, "a longer name")], |_| Ok(())).unwrap();
+    assert_eq!(meta.node(2).unwrap().target(), Some(&b""[..]));
+}
+
+#[test]
 fn the_first_chunk_is_1() {
     let nodes = [(2, Kind::File, FILE)];
     let (meta, notices) = load(false, &nodes, &[(1, 2, "a")], |l| l.next_chunk(0)).unwrap();
@@ -204,7 +211,7 @@ fn chunk_numbers_end() {
 fn references_wait_for_their_chunk() {
     let data = NodeData::File {
         length: 1,
-        chunks: &[7],
+        chunks: &[(0, 7)],
     };
     let nodes = [(2, Kind::File, data.clone()), (3, Kind::File, data)];
     let edges = [(1, 2, "a"), (1, 3, "b")];
@@ -243,7 +250,7 @@ fn references_wait_for_their_chunk() {
 fn a_chunk_beyond_the_next_number_is_replaced() {
     let data = NodeData::File {
         length: 1,
-        chunks: &[7],
+        chunks: &[(0, 7)],
     };
     let nodes = [(2, Kind::File, data), (3, Kind::File, FILE)];
     let (mut meta, _) = load(false, &nodes, &[(1, 2, "a"), (1, 3, "b")], |loader| {

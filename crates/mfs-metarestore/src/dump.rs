@@ -194,13 +194,15 @@ impl<W: Write> ImageSink for Dump<W> {
             }
             NodeData::File { length, chunks } => {
                 self.text(format_args!("|l:{length:20}|c:("));
-                for (i, &chunk) in chunks.iter().enumerate() {
-                    let comma = if i > 0 { "," } else { "" };
-                    if chunk == 0 {
-                        self.text(format_args!("{comma}N"));
-                    } else {
-                        self.text(format_args!("{comma}{chunk:016X}"));
+                let last = chunks.last().map_or(0, |&(index, _)| index);
+                let mut next = 0;
+                for &(index, chunk) in chunks {
+                    for _ in next..index {
+                        self.text(format_args!("N,"));
                     }
+                    let comma = if index < last { "," } else { "" };
+                    self.text(format_args!("{chunk:016X}{comma}"));
+                    next = index + 1;
                 }
                 self.text(format_args!(")"));
             }

@@ -73,7 +73,7 @@ impl ImageSource for Tree {
             f(&node(Kind::Directory, i, NodeData::None))?;
         }
         for i in 0..self.files {
-            let chunks = [u64::from(i) + 1];
+            let chunks = [(0, u64::from(i) + 1)];
             let data = NodeData::File {
                 length: 12345,
                 chunks: &chunks,

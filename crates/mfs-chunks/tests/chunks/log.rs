@@ -141,13 +141,16 @@ impl Log for TestLog {
     }
 }
 
+/// Inode, length, chunks.
+type FileDigest = (u32, u64, Vec<(u32, u64)>);
+
 /// What two metadata must have in common: chunks, files, chunkservers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     version: u64,
     next_chunk: u64,
     chunks: Vec<ChunkRecord>,
-    files: Vec<(u32, u64, Vec<u64>)>,
+    files: Vec<FileDigest>,
     servers: Vec<mfs_meta::records::ChunkserverRecord>,
 }
 

@@ -1,6 +1,11 @@
 //! The state machine driven from outside: by a simulated cluster with faults, by directed scenarios, and by the
 //! scenarios that were recorded from the real programs.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, also in its helpers"
+)]
+
 mod golden;
 mod log;
 mod memory;

@@ -13,7 +13,9 @@ fn bytes_per_chunk(copies: usize) -> f64 {
     let mut log = TestLog::new();
     for id in 1..=CHUNKS {
         let (version, lock) = (1, 0);
-        log.meta.apply(START, &Op::ChunkAdd { id, version, lock }).unwrap();
+        log.meta
+            .apply(START, &Op::ChunkAdd { id, version, lock })
+            .unwrap();
     }
     let mut chunks = Chunks::new(
         ChunkConfig::default(),

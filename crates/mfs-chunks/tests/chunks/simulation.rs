@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mfs_chunks::{ChunkConfig, Done, RequestId};
-use mfs_meta::op::Op;
+use mfs_meta::op::{Op, ScSetArgs};
 
 use crate::log::{TestLog, digest};
 use crate::world::{Manner, World, cut};
@@ -54,10 +54,19 @@ enum Client {
         length: u32,
     },
     /// It went while a truncation was under way, which may yet be done.
-    Leaving { inode: u32, index: u32 },
+    Leaving {
+        inode: u32,
+        index: u32,
+    },
 }
 
 const SLOTS: u32 = 2;
+/// Goals 1 to 3, and a class with labels that wants two copies.
+const CLASSES: [u8; 4] = [1, 2, 3, 10];
+
+fn goal_of(class: u8) -> usize {
+    if class == 10 { 2 } else { usize::from(class) }
+}
 
 struct Run {
     w: World,
@@ -84,6 +93,17 @@ impl Run {
         for s in 0..w.servers.len() {
             w.connect(s);
         }
+        // Class 10: one copy on a server with label A, one on a server with label B.
+        w.log.apply_all(&[Op::ScSet(Box::new(ScSetArgs {
+            name: b"ab"[..].into(),
+            new: true,
+            admin: 0,
+            mode: 1,
+            delay: 0,
+            create: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
+            keep: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
+            archive: vec![[0; 4]],
+        }))]);
         w.run(15 * 50);
         let safe = w.log.lines.len();
         Run {
@@ -138,12 +158,26 @@ impl Run {
                     return;
                 };
                 if let Ok(Done::Write(grant)) = answer {
-                    self.w.allowed.entry((inode, index)).or_default().insert(data);
+                    self.w
+                        .allowed
+                        .entry((inode, index))
+                        .or_default()
+                        .insert(data);
                     if self.w.write_data(&grant, data) && !(self.faults && self.rng.one_in(30)) {
                         let length = (u64::from(index) << 26) + 1000;
-                        if self.w.log.meta.node(inode).is_some_and(|n| n.length() < length) {
+                        if self
+                            .w
+                            .log
+                            .meta
+                            .node(inode)
+                            .is_some_and(|n| n.length() < length)
+                        {
                             let canmod = false;
-                            self.w.log.apply_all(&[Op::Length { inode, length, canmod }]);
+                            self.w.log.apply_all(&[Op::Length {
+                                inode,
+                                length,
+                                canmod,
+                            }]);
                         }
                         // Somebody else's chunk, a chunk that was rolled back: then nothing is promised.
                         if self.w.end_write(grant.chunk).is_ok() {
@@ -213,7 +247,13 @@ impl Run {
             },
             Client::Leaving { inode, index } => {
                 let chunk = self.w.log.chunk(inode, index);
-                if self.w.log.meta.chunk(chunk).is_some_and(|c| c.locked_to != 0) {
+                if self
+                    .w
+                    .log
+                    .meta
+                    .chunk(chunk)
+                    .is_some_and(|c| c.locked_to != 0)
+                {
                     self.clients[c] = Client::Leaving { inode, index };
                 }
             }
@@ -223,7 +263,7 @@ impl Run {
     fn start_something(&mut self) -> Client {
         if self.files.len() < 6 || self.rng.one_in(25) {
             self.made += 1;
-            let class = 1 + self.rng.below(3) as u8;
+            let class = CLASSES[self.rng.below(CLASSES.len())];
             let name = format!("f{}", self.made);
             let inode = self.w.log.create_file(&name, class);
             self.files.push(inode);
@@ -241,7 +281,7 @@ impl Run {
             0 => self.remove(at),
             1 => self.share(inode),
             2 => {
-                let class = 1 + self.rng.below(3) as u8;
+                let class = CLASSES[self.rng.below(CLASSES.len())];
                 self.w.log.set_class(inode, class);
                 self.w.chunks.file_changed(&mut self.w.log, inode);
                 self.w.settle();
@@ -304,7 +344,7 @@ impl Run {
         }
         self.made += 1;
         let name = format!("f{}", self.made);
-        let class = 1 + self.rng.below(3) as u8;
+        let class = CLASSES[self.rng.below(CLASSES.len())];
         let copy = self.w.log.create_file(&name, class);
         self.w.log.apply_all(&[Op::Append {
             inode: copy,
@@ -353,7 +393,17 @@ impl Run {
                 if self.rng.one_in(2) {
                     self.w.perform(s, Manner::Properly);
                 }
+                if let Some(id) = self.w.servers[s].connection
+                    && self.rng.one_in(3)
+                {
+                    self.w.chunks.graceful(&mut self.w.log, id);
+                }
                 self.w.kill(s);
+            } else if self.faults && self.rng.one_in(400) {
+                // Its disk is marked for removal, or no longer.
+                self.w.servers[s].marked = !self.w.servers[s].marked;
+                self.w.report_space(s);
+                self.w.report_disk(s);
             } else {
                 let manner = self.manner();
                 self.w.obey(s, manner);
@@ -379,9 +429,10 @@ impl Run {
         let slots: Vec<_> = self.w.allowed.keys().copied().collect();
         let may_come_back = self.w.chunks.unfinished().is_previous(chunk)
             || self.w.log.unfinished.is_previous(chunk);
-        let harmless = !may_come_back && slots.iter().all(|&(inode, index)| {
-            self.w.log.chunk(inode, index) != chunk || self.has_current_elsewhere(inode, index)
-        });
+        let harmless = !may_come_back
+            && slots.iter().all(|&(inode, index)| {
+                self.w.log.chunk(inode, index) != chunk || self.has_current_elsewhere(inode, index)
+            });
         if !harmless {
             self.w.servers[s].disk.insert(chunk, copy);
             return;
@@ -473,6 +524,7 @@ impl Run {
     fn heal(&mut self) {
         self.faults = false;
         for s in 0..self.w.servers.len() {
+            self.w.servers[s].marked = false;
             // Damage marks go with the connection (spec 05 §22.5).
             self.w.disconnect(s);
         }
@@ -497,7 +549,9 @@ impl Run {
                 if self.w.log.chunk(inode, index) == 0 {
                     continue;
                 }
-                if self.w.check_read(inode, index) == Some(0) || self.w.check_read(inode, index).is_none() {
+                if self.w.check_read(inode, index) == Some(0)
+                    || self.w.check_read(inode, index).is_none()
+                {
                     // Only a person can decide now; the data must be there for them.
                     assert!(
                         self.w.good_copies(inode, index) > 0,
@@ -518,7 +572,10 @@ impl Run {
             .filter(|&id| self.w.log.meta.chunk_refs(id).is_empty())
             .filter(|&id| self.w.log.meta.chunk(id).unwrap().locked_to < self.w.log.now)
             .collect();
-        assert!(lone.is_empty(), "chunks that nobody names are still there: {lone:?}");
+        assert!(
+            lone.is_empty(),
+            "chunks that nobody names are still there: {lone:?}"
+        );
         for s in &self.w.servers {
             for id in s.disk.keys() {
                 assert!(self.w.log.meta.chunk(*id).is_some(), "stray copy of {id}");
@@ -532,15 +589,30 @@ impl Run {
         for _ in 0..40 {
             let chunk = self.w.log.chunk(inode, index);
             let refs = self.w.log.meta.chunk_refs(chunk);
-            let goal = refs.iter().map(|&(c, _)| usize::from(c)).max().unwrap();
+            let goal = refs.iter().map(|&(c, _)| goal_of(c)).max().unwrap();
             copies = self.w.check_read(inode, index);
-            if copies == Some(goal) {
+            let labels = refs.iter().all(|&(c, _)| c == 10);
+            if copies == Some(goal) && (!labels || self.has_labels(chunk)) {
                 return;
             }
             self.w.run(13);
         }
         let chunk = self.w.log.chunk(inode, index);
         panic!("file {inode} slot {index} chunk {chunk} has {copies:?} copies");
+    }
+
+    /// A copy on a server with label A, and another on one with label B.
+    fn has_labels(&self, chunk: u64) -> bool {
+        let labels: Vec<u32> = self
+            .w
+            .servers
+            .iter()
+            .filter(|s| s.disk.contains_key(&chunk))
+            .map(|s| s.labels)
+            .collect();
+        labels.len() == 2
+            && (labels[0] & 1 != 0 && labels[1] & 2 != 0
+                || labels[0] & 2 != 0 && labels[1] & 1 != 0)
     }
 
     fn check_replay(&self) {
@@ -580,7 +652,10 @@ fn acknowledged_data_survive_random_faults() {
         repairs += run.repairs;
     }
     println!("{reads} copies read, {deletions} deletions, {crashes} crashes, {repairs} repairs");
-    assert!(reads > 100 && deletions > 50, "{reads} reads, {deletions} deletions");
+    assert!(
+        reads > 100 && deletions > 50,
+        "{reads} reads, {deletions} deletions"
+    );
     assert_eq!(repairs, 0, "chunks that only a person could bring back");
 }
 

@@ -135,10 +135,17 @@ impl ImageSink for Model {
             NodeData::None => Data::None,
             NodeData::Device(device) => Data::Device(device),
             NodeData::Symlink(target) => Data::Symlink(target.to_vec()),
-            NodeData::File { length, chunks } => Data::File {
-                length,
-                chunks: chunks.to_vec(),
-            },
+            NodeData::File { length, chunks } => {
+                let mut ids = Vec::new();
+                for &(index, id) in chunks {
+                    ids.resize(index as usize, 0);
+                    ids.push(id);
+                }
+                Data::File {
+                    length,
+                    chunks: ids,
+                }
+            }
         };
         let NodeRecord {
             kind,
@@ -262,14 +269,19 @@ impl ImageSource for Model {
     }
     fn nodes<E>(&self, mut f: impl FnMut(&NodeRecord<'_>) -> Result<(), E>) -> Result<(), E> {
         self.nodes.iter().try_for_each(|node| {
+            let held: Vec<(u32, u64)>;
             let data = match &node.data {
                 Data::None => NodeData::None,
                 Data::Device(device) => NodeData::Device(*device),
                 Data::Symlink(target) => NodeData::Symlink(target),
-                Data::File { length, chunks } => NodeData::File {
-                    length: *length,
-                    chunks,
-                },
+                Data::File { length, chunks } => {
+                    let slots = (0..).zip(chunks.iter().copied());
+                    held = slots.filter(|&(_, id)| id != 0).collect();
+                    NodeData::File {
+                        length: *length,
+                        chunks: &held,
+                    }
+                }
             };
             f(&NodeRecord { data, ..node.head })
         })

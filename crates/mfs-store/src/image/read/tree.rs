@@ -12,7 +12,7 @@ use crate::image::bytes::{u8_at, u16_at, u32_at, u64_at};
 /// What stands for a symbolic link target that is too long (spec 02 §6.2 rule 9).
 const TOO_LONG: &[u8; 22] = b"... path too long ...\0";
 /// Chunk ids taken from the input at once.
-const IDS: usize = 4096;
+const IDS: u32 = 4096;
 /// Chunk ids for which memory is kept from record to record.
 const IDS_KEPT: usize = 1 << 16;
 
@@ -99,27 +99,24 @@ pub(super) fn nodes<B: Blocks, S: ImageSink>(
     }
 }
 
-/// Chunk ids of a file without trailing holes. Their number is not trusted: memory grows with what was
-/// really read.
+/// Chunks of a file. The number of slots is not trusted: memory grows with the ids that were really read, and holes
+/// take none.
 fn chunk_ids<B: Blocks>(
     input: &mut Input<B>,
     count: u32,
-    ids: &mut Vec<u64>,
+    ids: &mut Vec<(u32, u64)>,
 ) -> Result<(), ReadFault> {
     ids.clear();
     ids.shrink_to(IDS_KEPT);
-    let mut left = count as usize;
-    while left > 0 {
-        let piece = left.min(IDS);
-        let raw = input.take(8 * piece)?;
-        ids.extend(
-            raw.chunks_exact(8)
-                .map(|id| id.iter().fold(0, |n, &byte| n << 8 | u64::from(byte))),
-        );
-        left -= piece;
-    }
-    while ids.last() == Some(&0) {
-        ids.pop();
+    let mut index = 0;
+    while index < count {
+        let piece = (count - index).min(IDS);
+        let raw = input.take(8 * piece as usize)?;
+        let read = raw
+            .chunks_exact(8)
+            .map(|id| id.iter().fold(0, |n, &byte| n << 8 | u64::from(byte)));
+        ids.extend((index..).zip(read).filter(|&(_, id)| id != 0));
+        index += piece;
     }
     Ok(())
 }

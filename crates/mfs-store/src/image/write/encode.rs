@@ -304,24 +304,41 @@ fn put_node(out: &mut Output<'_>, node: &NodeRecord<'_>) -> Result<(), WriteErro
             out.unit(target)
         }
         NodeData::File { length, chunks } => {
-            let used = chunks
-                .iter()
-                .rposition(|&id| id != 0)
-                .map_or(0, |last| last + 1);
-            let chunks = chunks.get(..used).unwrap_or(chunks);
+            let count = chunks.last().map_or(0, |&(last, _)| last as usize + 1);
             put(&mut raw, 32, length.to_be_bytes());
             put(
                 &mut raw,
                 40,
-                fit::<u32>(Section::Node, "chunk list", chunks.len())?.to_be_bytes(),
+                fit::<u32>(Section::Node, "chunk list", count)?.to_be_bytes(),
             );
             out.unit(&raw)?;
-            for unit in chunks.chunks(IDS_UNIT) {
-                out.unit_of(|block| block.extend(unit.iter().flat_map(|id| id.to_be_bytes())))?;
-            }
-            Ok(())
+            put_chunk_ids(out, chunks, count)
         }
     }
+}
+
+/// Ids of `count` slots, 0 for those that `chunks` does not list.
+fn put_chunk_ids(
+    out: &mut Output<'_>,
+    mut chunks: &[(u32, u64)],
+    count: usize,
+) -> Result<(), WriteError> {
+    for first in (0..count).step_by(IDS_UNIT) {
+        let end = count.min(first + IDS_UNIT);
+        let (here, later) = chunks.split_at(chunks.partition_point(|&(i, _)| (i as usize) < end));
+        chunks = later;
+        out.unit_of(|block| {
+            let mut at = first;
+            for &(index, id) in here {
+                let hole = 8 * (index as usize).saturating_sub(at);
+                block.resize(block.len() + hole, 0);
+                block.extend_from_slice(&id.to_be_bytes());
+                at = index as usize + 1;
+            }
+            block.resize(block.len() + 8 * (end - at), 0);
+        })?;
+    }
+    Ok(())
 }
 
 fn free_inodes<S: ImageSource>(source: &S, out: &mut Output<'_>) -> Result<(), WriteError> {
