@@ -23,7 +23,7 @@ impl Accounts for Known {
     }
 
     fn user_of_id(&self, uid: u32) -> io::Result<Option<Account>> {
-        Ok((uid < 10).then_some(Account { uid, gid: uid + 1 }))
+        Ok((uid < 10).then(|| Account { uid, gid: uid + 1 }))
     }
 
     fn group(&self, name: &str) -> io::Result<Option<u32>> {

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use mfs_meta::op::Op;
+use mfs_meta::op::{Op, Outcome};
 use mfs_meta::records::{
-    ChunkRecord, ChunkserverRecord, EdgeRecord, ImageSink, Kind, NodeData, NodeRecord, SinkResult,
+    ChunkRecord, ChunkserverRecord, EdgeRecord, ImageSink, Kind, NodeData, NodeRecord,
+    SessionRecord, SinkResult,
 };
 use mfs_meta::{LoadOptions, Loader, Metadata};
 
@@ -273,6 +274,23 @@ fn a_chunk_beyond_the_next_number_is_replaced() {
     meta.audit().unwrap();
     assert_eq!(meta.chunk_refs(7), [(1, 2)]);
     assert_eq!(meta.chunk(7).unwrap().version, 1);
+}
+
+#[test]
+fn session_ids_go_round() {
+    let session = |id| SessionRecord {
+        id,
+        ..SessionRecord::default()
+    };
+    let (mut meta, _) = load(false, &[], &[], |loader| {
+        loader.next_session(u32::MAX)?;
+        loader.session(session(1))
+    })
+    .unwrap();
+    // 0 would end the sessions of an image, 1 is taken.
+    for id in [u32::MAX, 2, 3] {
+        assert_eq!(meta.apply(5, &Op::Session), Ok(Outcome::SessionId(id)));
+    }
 }
 
 #[test]

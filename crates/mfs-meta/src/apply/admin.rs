@@ -145,9 +145,18 @@ impl Metadata {
 
     // ---- sessions -------------------------------------------------------------------------------
 
+    /// The next session id. Never 0, which ends the list in an image, and after 2^32 sessions never one that exists.
+    fn take_session_id(&mut self) -> u32 {
+        let mut id = self.t.next_session;
+        while id == 0 || self.t.sessions.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        self.t.next_session = id.wrapping_add(1);
+        id
+    }
+
     pub(super) fn op_ses_add(&mut self, a: &SessionArgs<'_>) -> Applied {
-        let id = self.t.next_session;
-        self.t.next_session = self.t.next_session.wrapping_add(1);
+        let id = self.take_session_id();
         let session = Session {
             params: Arc::new(params_of(a)),
             disconnected: 0,
@@ -185,9 +194,7 @@ impl Metadata {
     }
 
     pub(super) fn op_session(&mut self) -> Applied {
-        let id = self.t.next_session;
-        self.t.next_session = self.t.next_session.wrapping_add(1);
-        Ok(Outcome::SessionId(id))
+        Ok(Outcome::SessionId(self.take_session_id()))
     }
 
     pub(super) fn op_acquire(&mut self, session: u32, inode: u32) -> Applied {

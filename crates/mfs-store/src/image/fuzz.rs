@@ -85,12 +85,27 @@ fn exercise(meta: &mut Metadata) {
              APPEND({inode},{other},4294967295,0)\nLINK({inode},1,link{i})\nSETXATTR({inode},a,b,0)\n\
              SETPATH({inode},p/q{i})\nREPAIR({inode},0):0\nSETFILECHUNK({inode},1,0)\n\
              CREATE({inode},new,2,511,0,0,0,0):0\nSETSCLASS({inode},0,3,3,4):0,0,0\n\
-             SETTRASHTIME({inode},0,3600,4):0,0,0\nACCESS({inode})\nACQUIRE(7,{inode})\n\
+             SETTRASHTIME({inode},0,3600,4):0,0,0\n\
+             SETACL({inode},420,1,1,6,4,4,7,1,0,%00%00%03%E8%00%06)\nQUOTA({inode},0,1,0,5,0,0,0,0,0,0,0,1)\n\
+             SETEATTR({inode},0,1,5):0,0,0\nARCHCHG({inode},0,1):0,0,0\nSYMLINK({inode},s,x,0,0):0\nACCESS({inode})\nACQUIRE(7,{inode})\n\
              ATTR({inode},511,1,2,3,4,5,4095)\nMOVE(1,link{i},{other},moved{i}):0\n\
              SNAPSHOT({inode},1,snap{i},9,0,0,[0],18):0,0,0,0,0,0\n"
         );
     }
+    text += "SCSET(fuzz,1,W1,K1,A1,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0):0\nSCDUP(1,copy):0,0\nSCREN(copy,moved):0\n\
+             SCDEL(fuzz):0\nCHUNKADD(7,3,0)\nNEXTCHUNKID(1000)\nSESSION():0\n\
+             SESADD(#1,1,8,0000,0,0,9,9,1,9,0,4294967295,0x00000000,172819201,/mnt/mfs):0\n\
+             CSDBOP(0,1,2,5)\nCSDBOP(2,3,4,5)\nCSDBOP(3,3,4,6)\nCSDBOP(4,3,4,99)\n";
     for id in sessions {
+        for inode in &inodes {
+            text += &format!(
+                "ACQUIRE({id},{inode})\nFLOCK({inode},{id},5,R)\nFLOCK({inode},{id},6,R)\n\
+                 POSIXLOCK({inode},{id},7,W,0,20,100)\nPOSIXLOCK({inode},{id},7,U,5,9,100)\n"
+            );
+        }
+        if id % 2 == 0 {
+            continue;
+        }
         text += &format!("SESDISCONNECTED({id})\nSESDEL({id})\n");
     }
     for (i, inode) in inodes.iter().enumerate() {
