@@ -1,31 +1,6 @@
 //! The options of chunk management (spec 05 §24), with their defaults.
 
-/// How many replications one chunkserver may have at a time, by class (spec 05 §16.1). Fractions mean "for that
-/// part of the time".
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReplicationLimits {
-    /// Chunks with one copy left.
-    pub endangered: f64,
-    /// Other chunks with fewer copies than wanted, or with wrong labels.
-    pub undergoal: f64,
-    /// Balancing between servers of similar use.
-    pub rebalance: f64,
-    /// Balancing between servers of very different use.
-    pub extreme_rebalance: f64,
-}
-
-impl ReplicationLimits {
-    /// The limit of a class.
-    #[must_use]
-    pub fn of(&self, class: ReplicationClass) -> f64 {
-        match class {
-            ReplicationClass::Endangered => self.endangered,
-            ReplicationClass::Undergoal => self.undergoal,
-            ReplicationClass::Rebalance => self.rebalance,
-            ReplicationClass::ExtremeRebalance => self.extreme_rebalance,
-        }
-    }
-}
+use mfs_config::{ReplicationLimits, ReplicationTopology, ReserveSpace, UniqueMode};
 
 /// Why a chunk is replicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,53 +15,15 @@ pub enum ReplicationClass {
     ExtremeRebalance,
 }
 
-/// What two copies of a chunk may not have in common (`CHUNKS_UNIQUE_MODE`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UniqueMode {
-    /// Nothing but the server.
-    #[default]
-    Server,
-    /// The address.
-    Address,
-    /// The rack, where it is known.
-    Rack,
-}
-
-/// What undergoal replications look at (`REPLICATIONS_RESPECT_TOPOLOGY`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReplicationTopology {
-    /// Not at the topology.
-    #[default]
-    Ignore,
-    /// The source is the nearest to the destination.
-    Source,
-    /// And destinations in the rack of a copy come first.
-    Both,
-}
-
-/// Space that clients cannot fill (`RESERVE_SPACE`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReserveSpace {
-    /// This many bytes.
-    Bytes(u64),
-    /// This part of all space, in percent.
-    Percent(f64),
-    /// This multiple of the most used bytes on one chunkserver.
-    MostUsed(f64),
-    /// This multiple of the largest chunkserver.
-    LargestServer(f64),
-}
-
-impl ReserveSpace {
-    /// The reserve in bytes.
-    #[must_use]
-    pub fn bytes(&self, total: u64, most_used: u64, largest_server: u64) -> u64 {
-        // `as` saturates: a product beyond u64 reserves everything.
-        match *self {
-            Self::Bytes(bytes) => bytes,
-            Self::Percent(percent) => (total as f64 * percent / 100.0) as u64,
-            Self::MostUsed(factor) => (most_used as f64 * factor) as u64,
-            Self::LargestServer(factor) => (largest_server as f64 * factor) as u64,
+impl ReplicationClass {
+    /// The limit of the class: how many replications one chunkserver may have at a time; fractions mean "for that
+    /// part of the time" (spec 05 §16.1).
+    pub(crate) fn limit(self, limits: &ReplicationLimits) -> f64 {
+        match self {
+            ReplicationClass::Endangered => limits.endangered,
+            ReplicationClass::Undergoal => limits.undergoal,
+            ReplicationClass::Rebalance => limits.rebalance,
+            ReplicationClass::ExtremeRebalance => limits.extreme_rebalance,
         }
     }
 }

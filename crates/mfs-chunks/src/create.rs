@@ -1,9 +1,9 @@
 //! Choice of servers for a new chunk (spec 05 §19).
 
+use mfs_config::UniqueMode;
 use mfs_meta::{CHUNK_SIZE, Metadata, Status};
 
 use crate::class::LabelMode;
-use crate::config::UniqueMode;
 use crate::effect::Log;
 use crate::labels;
 use crate::servers::HeavyLoad;

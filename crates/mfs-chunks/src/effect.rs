@@ -2,6 +2,7 @@
 
 use mfs_meta::op::{Op, Outcome};
 use mfs_meta::{Metadata, Status};
+use smallvec::SmallVec;
 
 /// The durable state and its log, as the state machine sees them. A transaction of the server implements it: what
 /// [`Log::apply`] does is a line of the changelog.
@@ -164,6 +165,9 @@ pub struct Location {
     pub labels: u32,
 }
 
+/// Copies, best first.
+pub type Locations = SmallVec<[Location; 4]>;
+
 /// What a client may read or write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -172,7 +176,19 @@ pub struct Grant {
     /// Its version.
     pub version: u32,
     /// Copies, best first; may be empty (spec 05 §20).
-    pub locations: Vec<Location>,
+    pub locations: Locations,
+}
+
+impl Grant {
+    /// No chunk: the data of a hole are zeros.
+    #[must_use]
+    pub fn hole() -> Grant {
+        Grant {
+            chunk: 0,
+            version: 0,
+            locations: Locations::new(),
+        }
+    }
 }
 
 /// How a delayed request ended.

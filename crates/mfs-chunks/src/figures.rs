@@ -4,7 +4,6 @@ use mfs_meta::Metadata;
 use mfs_meta::records::LabelMasks;
 
 use crate::copies::{ClassFigures, Matrix};
-use crate::effect::Log;
 use crate::labels;
 use crate::operation::OpKind;
 use crate::servers::{HeavyLoad, Removal, Space};
@@ -188,10 +187,8 @@ const GRACE_OVERLOADED: u32 = 0xC000_0000;
 impl Chunks {
     /// All known servers, by address.
     #[must_use]
-    pub fn servers(&self, log: &dyn Log) -> Vec<ServerInfo> {
-        let now = log.now();
-        log.meta()
-            .chunkservers()
+    pub fn servers(&self, meta: &Metadata, now: u32) -> Vec<ServerInfo> {
+        meta.chunkservers()
             .map(|entry| {
                 let key = (entry.ip, entry.port);
                 let known = self.servers.known.get(&key).copied().unwrap_or_default();

@@ -56,20 +56,20 @@ mod state;
 mod topology;
 mod unfinished;
 
-pub use config::{
-    ChunkConfig, ReplicationClass, ReplicationLimits, ReplicationTopology, ReserveSpace, UniqueMode,
-};
+pub use config::{ChunkConfig, ReplicationClass};
 pub use copies::{ClassFigures, Matrix};
 pub use copy::CopyState;
 pub use csdb::SystemSpace;
 pub use effect::{
-    Action, Answer, AnswerKind, Command, Done, Effect, Grant, Location, Log, RequestId, ServerId,
+    Action, Answer, AnswerKind, Command, Done, Effect, Grant, Location, Locations, Log, RequestId,
+    ServerId,
 };
 pub use figures::{
     Availability, DoneHeld, JobCounts, LoopFigures, OperationCounters, ServerInfo, Tried,
 };
 pub use lists::{CopyInfo, CopyKind};
 pub use missing::{FileFigures, MissingChunk, MissingKind, Repaired};
+pub use reports::Reported;
 pub use request::{ReadRequest, Reply, TruncateRequest, WriteRequest, truncates_chunk};
 pub use servers::{HeavyLoad, RegisterError, Registered, Registration, Space};
 pub use state::{Chunks, TICKS_PER_SECOND};

@@ -1,10 +1,12 @@
 //! Lists of copies: for clients to read and write, and for people to look at (spec 05 §20).
 
-use mfs_meta::{ChunkInfo, Status};
+use mfs_meta::{ChunkInfo, Metadata, Status};
+use smallvec::SmallVec;
 
 use crate::copy::CopyState;
-use crate::effect::{Grant, Location, Log};
+use crate::effect::{Grant, Location, Locations};
 use crate::operation::OpKind;
+use crate::rng::Rng;
 use crate::state::Chunks;
 
 /// Most copies that a client is told.
@@ -40,11 +42,21 @@ pub struct CopyInfo {
 impl Chunks {
     /// What a client is told about a chunk: usable copies, the nearest first, ties in random order.
     pub(crate) fn grant(&mut self, row: u32, info: &ChunkInfo, client_ip: u32) -> Grant {
-        let replicated = self
-            .operations
-            .get(&row)
-            .is_some_and(|op| op.kind == OpKind::Replicate);
-        let mut list: Vec<(u32, Location)> = self
+        let random = self.rng.next();
+        Grant {
+            chunk: info.id,
+            version: info.version,
+            locations: self.locations(row, client_ip, random),
+        }
+    }
+
+    fn locations(&self, row: u32, client_ip: u32, random: u64) -> Locations {
+        let replicated = self.copies.has_operation(row)
+            && self
+                .operations
+                .get(&row)
+                .is_some_and(|op| op.kind == OpKind::Replicate);
+        let mut list: SmallVec<[(u32, Location); 4]> = self
             .copies
             .list(row)
             .iter()
@@ -62,14 +74,57 @@ impl Chunks {
                 (self.topology.distance(s.ip, client_ip), location)
             })
             .collect();
-        self.rng.shuffle(&mut list);
+        Rng::new(random).shuffle(&mut list);
         list.sort_by_key(|l| l.0);
         list.truncate(MOST_LOCATIONS);
-        Grant {
-            chunk: info.id,
-            version: info.version,
-            locations: list.into_iter().map(|l| l.1).collect(),
+        list.into_iter().map(|l| l.1).collect()
+    }
+
+    /// Where a chunk can be read, for the many readers: under shared access, 0 for a hole. `random` decides between
+    /// copies that are equally near. `None` if it is locked or busy: then [`Chunks::read`] lets the request wait.
+    ///
+    /// # Errors
+    /// As for [`Chunks::read`].
+    #[inline]
+    pub fn read_shared(
+        &self,
+        meta: &Metadata,
+        now: u32,
+        chunk: u64,
+        client_ip: u32,
+        random: u64,
+    ) -> Option<Result<Grant, Status>> {
+        if chunk == 0 {
+            return Some(Ok(Grant::hole()));
         }
+        let Some((row, info)) = meta
+            .chunk_row(chunk)
+            .and_then(|row| Some((row, meta.chunk_in_row(row)?)))
+        else {
+            return Some(Err(Status::NoChunk));
+        };
+        if Self::is_locked(&info, now) || self.is_busy_for_reading(row) {
+            return None;
+        }
+        let locations = self.locations(row, client_ip, random);
+        Some(if locations.is_empty() && self.has_all_data_of(chunk) {
+            Err(Status::ChunkLost)
+        } else {
+            Ok(Grant {
+                chunk,
+                version: info.version,
+                locations,
+            })
+        })
+    }
+
+    /// Whether an operation changes the copies of a chunk. A replication does not change those that are there.
+    fn is_busy_for_reading(&self, row: u32) -> bool {
+        self.copies.has_operation(row)
+            && self
+                .operations
+                .get(&row)
+                .is_some_and(|op| op.kind != OpKind::Replicate)
     }
 
     /// Version and copies of a chunk, at most 100, those being deleted left out.
@@ -77,13 +132,12 @@ impl Chunks {
     /// # Errors
     /// `NoChunk`.
     pub fn chunk_copies(
-        &mut self,
-        log: &mut dyn Log,
+        &self,
+        meta: &Metadata,
         chunk: u64,
     ) -> Result<(u32, Vec<CopyInfo>), Status> {
-        let row = log.meta().chunk_row(chunk).ok_or(Status::NoChunk)?;
-        self.settle(log, row);
-        let info = log.meta().chunk_in_row(row).ok_or(Status::NoChunk)?;
+        let row = meta.chunk_row(chunk).ok_or(Status::NoChunk)?;
+        let info = meta.chunk_in_row(row).ok_or(Status::NoChunk)?;
         let kind = |state| {
             Some(match state {
                 CopyState::Valid | CopyState::Busy => CopyKind::Valid,
@@ -99,7 +153,7 @@ impl Chunks {
             .list(row)
             .iter()
             .filter_map(|c| {
-                let s = self.servers.get(c.server)?;
+                let s = self.servers.get(c.server).filter(|s| s.is_connected())?;
                 Some(CopyInfo {
                     ip: s.ip,
                     port: s.port,
@@ -113,8 +167,8 @@ impl Chunks {
 
     /// Number of usable copies of a chunk on servers that are there; `None` for a chunk that does not exist.
     #[must_use]
-    pub fn usable_copies(&self, log: &dyn Log, chunk: u64) -> Option<usize> {
-        let row = log.meta().chunk_row(chunk)?;
+    pub fn usable_copies(&self, meta: &Metadata, chunk: u64) -> Option<usize> {
+        let row = meta.chunk_row(chunk)?;
         let copies = self.copies.list(row);
         let usable = copies
             .iter()
@@ -127,15 +181,15 @@ impl Chunks {
     ///
     /// # Errors
     /// `Enoent`; `Eperm` for what has no chunks.
-    pub fn check_file(&self, log: &dyn Log, inode: u32) -> Result<[u32; 12], Status> {
-        let node = log.meta().node(inode).ok_or(Status::Enoent)?;
+    pub fn check_file(&self, meta: &Metadata, inode: u32) -> Result<[u32; 12], Status> {
+        let node = meta.node(inode).ok_or(Status::Enoent)?;
         if !node.kind().is_file_like() {
             return Err(Status::Eperm);
         }
         let mut counts = [0; 12];
         let (mut at, mut chunks) = (0, 0);
         while let Some((index, chunk)) = node.next_chunk(at) {
-            let n = self.usable_copies(log, chunk).unwrap_or(0);
+            let n = self.usable_copies(meta, chunk).unwrap_or(0);
             counts[n.min(10)] += 1;
             chunks += 1;
             let Some(next) = index.checked_add(1) else {

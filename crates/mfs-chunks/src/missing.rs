@@ -127,7 +127,7 @@ fn append(text: &mut String, line: &str) {
 /// Counts of a repair (spec 04 §7.14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Chunks left as they are.
+    /// Slots left as they are, holes among them.
     pub not_changed: u32,
     /// Chunks that became holes.
     pub erased: u32,
@@ -312,7 +312,7 @@ impl Chunks {
     }
 
     /// Gives up chunks of a file that cannot be read, or takes the version that their copies have (spec 05 §21.4).
-    /// Rights are tested by the caller.
+    /// Rights are tested by the caller. As long as servers are only just coming back nothing is given up.
     ///
     /// # Errors
     /// `Enoent`; `Eperm` for what has no chunks.
@@ -321,21 +321,39 @@ impl Chunks {
         if !node.kind().is_file_like() {
             return Err(Status::Eperm);
         }
-        let mut counts = Repaired::default();
+        // Holes are left as they are, too; each slot that has a chunk takes itself from them.
+        let mut counts = Repaired {
+            not_changed: node.slots(),
+            ..Repaired::default()
+        };
+        let mut untimed = false;
         let mut at = 0;
         loop {
             let next = log.meta().node(inode).and_then(|n| n.next_chunk(at));
             let Some((index, chunk)) = next else {
-                return Ok(counts);
+                break;
             };
-            self.repair_chunk(log, inode, index, chunk, &mut counts)?;
+            counts.not_changed = counts.not_changed.saturating_sub(1);
+            untimed |= self.repair_chunk(log, inode, index, chunk, &mut counts)?;
             let Some(after) = index.checked_add(1) else {
-                return Ok(counts);
+                break;
             };
             at = after;
         }
+        if untimed {
+            let now = log.now();
+            let atime = log.meta().node(inode).map_or(now, |n| n.atime());
+            log.apply(&Op::AmTime {
+                inode,
+                atime,
+                mtime: now,
+                ctime: now,
+            })?;
+        }
+        Ok(counts)
     }
 
+    /// True if the file was changed by lines that do not change its times.
     fn repair_chunk(
         &mut self,
         log: &mut dyn Log,
@@ -343,7 +361,7 @@ impl Chunks {
         index: u32,
         chunk: u64,
         counts: &mut Repaired,
-    ) -> Result<(), Status> {
+    ) -> Result<bool, Status> {
         let Some(row) = log.meta().chunk_row(chunk) else {
             // REPAIR wants a chunk that exists.
             log.apply(&Op::SetFileChunk {
@@ -352,18 +370,19 @@ impl Chunks {
                 chunk: 0,
             })?;
             counts.erased += 1;
-            return Ok(());
+            return Ok(true);
         };
         self.settle(log, row);
         let Some(info) = log.meta().chunk_in_row(row) else {
-            return Ok(());
+            return Ok(false);
         };
         let undecided = Self::is_locked(&info, log.now())
             || self.copies.has_operation(row)
-            || self.unresolved.contains(&chunk);
+            || self.unresolved.contains(&chunk)
+            || self.is_changing(log.now());
         if undecided || self.copies.tally(row).usable() > 0 {
             counts.not_changed += 1;
-            return Ok(());
+            return Ok(false);
         }
         let greatest = self
             .servers_with(row, CopyState::is_wrong)
@@ -375,14 +394,6 @@ impl Chunks {
                 // The original cannot replay REPAIR with a version (spec 03 §9.2); these two do the same.
                 self.unfinished.burn(chunk, info.version);
                 self.adopt(log, row, &info, version);
-                let now = log.now();
-                let atime = log.meta().node(inode).map_or(now, |n| n.atime());
-                log.apply(&Op::AmTime {
-                    inode,
-                    atime,
-                    mtime: now,
-                    ctime: now,
-                })?;
                 counts.repaired += 1;
             }
             None => {
@@ -395,6 +406,6 @@ impl Chunks {
             }
         }
         self.chunk_changed(log, chunk);
-        Ok(())
+        Ok(greatest.is_some())
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use mfs_config::UniqueMode;
+
 use crate::class::{self, Wanted};
-use crate::config::UniqueMode;
 use crate::copy::{CopyList, CopyState, Tally};
 use crate::effect::Log;
 use crate::labels::{self, Candidate};
@@ -214,14 +215,18 @@ impl Chunks {
 
     /// The files that name a chunk, or their classes, changed.
     pub fn chunk_changed(&mut self, log: &mut dyn Log, chunk: u64) {
-        let Some(row) = log.meta().chunk_row(chunk) else {
-            return;
-        };
+        if let Some(row) = log.meta().chunk_row(chunk) {
+            self.row_changed(log, row);
+        }
+    }
+
+    /// As [`Chunks::chunk_changed`], for rows from [`mfs_meta::Metadata::take_chunk_changes`].
+    pub fn row_changed(&mut self, log: &mut dyn Log, row: u32) {
         self.settle(log, row);
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);
+            self.queue_check(log, row, true);
         }
-        self.queue_check(log, row, true);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Moves copies from full servers to empty ones (spec 05 §18): one more copy here, and the surplus goes there.
 
+use mfs_config::UniqueMode;
 use mfs_meta::ChunkInfo;
 
 use crate::class::{LabelMode, Wanted};
-use crate::config::{ReplicationClass, UniqueMode};
+use crate::config::ReplicationClass;
 use crate::copy::{CopyList, CopyState};
 use crate::effect::Log;
 use crate::labels;

@@ -1,10 +1,11 @@
 //! Replications for chunks that have too few copies, or copies in the wrong place (spec 05 §16).
 
+use mfs_config::ReplicationTopology;
 use mfs_meta::{ChunkInfo, Status};
 use smallvec::SmallVec;
 
 use crate::class::{LabelMode, Wanted};
-use crate::config::{ReplicationClass, ReplicationTopology};
+use crate::config::ReplicationClass;
 use crate::copy::{CopyList, CopyState};
 use crate::effect::{Command, Log};
 use crate::labels;
@@ -89,7 +90,7 @@ impl Chunks {
 
     /// Whether a server may take one more replication of this class.
     pub(crate) fn may_write_to(&self, slot: u16, class: ReplicationClass, now: u32) -> bool {
-        let limit = self.config.write_rep_limit.of(class);
+        let limit = class.limit(&self.config.write_rep_limit);
         self.servers
             .get(slot)
             .is_some_and(|s| f64::from(s.writes) + Self::fraction(slot, now) < limit)
@@ -97,7 +98,7 @@ impl Chunks {
 
     /// Whether a server may be the source of one more replication of this class.
     pub(crate) fn may_read_from(&self, slot: u16, class: ReplicationClass, now: u32) -> bool {
-        let limit = self.config.read_rep_limit.of(class);
+        let limit = class.limit(&self.config.read_rep_limit);
         self.servers
             .get(slot)
             .is_some_and(|s| f64::from(s.reads) + Self::fraction(slot, now) < limit)
@@ -160,7 +161,7 @@ impl Chunks {
         } else {
             busy.append(&mut unfit);
         }
-        if self.config.replication_topology == ReplicationTopology::Both {
+        if self.config.replication_topology == ReplicationTopology::SameRack {
             candidates.sort_by_key(|&c| {
                 let near = copies
                     .iter()
@@ -201,7 +202,7 @@ impl Chunks {
         class: ReplicationClass,
         now: u32,
     ) -> Option<u16> {
-        let near = self.config.replication_topology >= ReplicationTopology::Source;
+        let near = self.config.replication_topology != ReplicationTopology::Ignore;
         let mut sources: SmallVec<[(u32, bool, u16); 8]> = copies
             .iter()
             .filter(|c| c.state.is_valid() && self.may_read_from(c.server, class, now))

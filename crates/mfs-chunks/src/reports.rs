@@ -1,5 +1,7 @@
 //! What chunkservers report about copies, and copies that go with their server (spec 05 §7).
 
+use std::ops::AddAssign;
+
 use mfs_meta::op::Op;
 
 use crate::copy::CopyState;
@@ -10,6 +12,28 @@ use crate::state::{Chunks, LOST_DELAY, NEW_DELAY, UNKNOWN_CHUNK_LIFE};
 /// In reported versions: the copy is on a disk marked for removal.
 const MARKED: u32 = 1 << 31;
 
+/// What was strange about reported chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// They were not known; they are now, and are kept for seven days.
+    pub unknown: u32,
+    /// Their numbers cannot be; they are ignored.
+    pub impossible: u32,
+}
+
+impl AddAssign for Reported {
+    fn add_assign(&mut self, more: Reported) {
+        self.unknown = self.unknown.saturating_add(more.unknown);
+        self.impossible = self.impossible.saturating_add(more.impossible);
+    }
+}
+
+/// A row of the table of chunks for one that a server reports.
+struct Row {
+    row: u32,
+    is_new: bool,
+}
+
 impl Chunks {
     /// Copies that a server has: a part of its registration, or new ones (spec 05 §7.1). Bit 31 of a version =
     /// marked for removal.
@@ -18,28 +42,27 @@ impl Chunks {
         log: &mut dyn Log,
         server: ServerId,
         copies: impl IntoIterator<Item = (u64, u32)>,
-    ) {
+    ) -> Reported {
+        let mut reported = Reported::default();
         let Some(slot) = self.servers.slot(server) else {
-            return;
+            return reported;
         };
         self.new_until = self.tick + NEW_DELAY;
         for (chunk, version) in copies {
             let marked = version & MARKED != 0;
-            self.report_copy(log, slot, chunk, version & !MARKED, marked);
+            let version = version & !MARKED;
+            match self.known_row(log, chunk, version) {
+                Some(Row { row, is_new }) => {
+                    reported.unknown += u32::from(is_new);
+                    self.report_copy(log, slot, row, version, marked);
+                }
+                None => reported.impossible += 1,
+            }
         }
+        reported
     }
 
-    fn report_copy(
-        &mut self,
-        log: &mut dyn Log,
-        slot: u16,
-        chunk: u64,
-        version: u32,
-        marked: bool,
-    ) {
-        let Some(row) = self.known_row(log, chunk, version) else {
-            return;
-        };
+    fn report_copy(&mut self, log: &mut dyn Log, slot: u16, row: u32, version: u32, marked: bool) {
         self.settle(log, row);
         let Some(info) = log.meta().chunk_in_row(row) else {
             return;
@@ -56,6 +79,7 @@ impl Chunks {
                 } else {
                     self.copies.set_wrong(row, slot, version, marked)
                 };
+                let chunk = info.id;
                 if !added {
                     tracing::warn!(chunk, "more copies of a chunk than can be recorded");
                 }
@@ -69,9 +93,9 @@ impl Chunks {
 
     /// The row of a chunk that a server reports. A chunk that is not known becomes so, for it may belong to files
     /// that this metadata has lost: it is kept for seven days, damaged or not.
-    fn known_row(&mut self, log: &mut dyn Log, chunk: u64, version: u32) -> Option<u32> {
+    fn known_row(&mut self, log: &mut dyn Log, chunk: u64, version: u32) -> Option<Row> {
         if let Some(row) = log.meta().chunk_row(chunk) {
-            return Some(row);
+            return Some(Row { row, is_new: false });
         }
         let op = Op::ChunkAdd {
             id: chunk,
@@ -79,10 +103,11 @@ impl Chunks {
             lock: log.now().saturating_add(UNKNOWN_CHUNK_LIFE),
         };
         if let Err(status) = log.apply(&op) {
-            tracing::warn!(chunk, version, %status, "a chunkserver reports an impossible chunk");
+            tracing::debug!(chunk, version, %status, "a chunkserver reports an impossible chunk");
             return None;
         }
-        tracing::info!(
+        // The driver tells how many there are: a server of another file system has millions.
+        tracing::debug!(
             chunk,
             version,
             "a chunkserver has a chunk that is not known"
@@ -91,7 +116,7 @@ impl Chunks {
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);
         }
-        Some(row)
+        Some(Row { row, is_new: true })
     }
 
     /// Copies that cannot be read (spec 05 §7.2).
@@ -105,7 +130,7 @@ impl Chunks {
             return;
         };
         for chunk in chunks {
-            let Some(row) = self.known_row(log, chunk, 0) else {
+            let Some(Row { row, .. }) = self.known_row(log, chunk, 0) else {
                 continue;
             };
             self.settle(log, row);

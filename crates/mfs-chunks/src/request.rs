@@ -219,11 +219,7 @@ impl Chunks {
         let node = log.meta().node(r.inode).ok_or(Status::Enoent)?;
         let chunk = node.chunk(r.index);
         if chunk == 0 {
-            return Ok(Reply::Now(Grant {
-                chunk: 0,
-                version: 0,
-                locations: Vec::new(),
-            }));
+            return Ok(Reply::Now(Grant::hole()));
         }
         let Some(ready) = self.ready(log, chunk, r.request, false, true)? else {
             return Ok(Reply::Later);

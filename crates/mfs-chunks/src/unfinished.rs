@@ -17,8 +17,8 @@
 
 use std::collections::BTreeMap;
 
-use mfs_meta::Metadata;
-use mfs_meta::op::{Op, Outcome};
+use mfs_meta::op::{Line, Op, Outcome};
+use mfs_meta::{Companion, Metadata, Status};
 use thiserror::Error;
 
 use crate::copy::{CopyState, Tally};
@@ -342,6 +342,35 @@ impl Unfinished {
             return Err(DecodeError::Length);
         }
         Ok((version, table))
+    }
+}
+
+/// How a load, a replay and an image deal with the table.
+impl Companion for Unfinished {
+    fn begin(&mut self, file: Option<&[u8]>, version: u64) -> Result<(), String> {
+        *self = Unfinished::default();
+        let Some(file) = file else {
+            return Err("it is missing: the image may be from another program".into());
+        };
+        match Unfinished::decode(file) {
+            Ok((of, table)) if of == version => {
+                *self = table;
+                Ok(())
+            }
+            Ok((of, _)) => Err(format!("it belongs to an image of version {of}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn apply(&mut self, meta: &mut Metadata, line: &Line<'_>) -> Result<Outcome, Status> {
+        let before = self.before(meta, &line.op);
+        let outcome = meta.apply(line.ts, &line.op)?;
+        self.after(before, &outcome);
+        Ok(outcome)
+    }
+
+    fn file(&self, version: u64) -> Option<Vec<u8>> {
+        Some(self.encode(version))
     }
 }
 

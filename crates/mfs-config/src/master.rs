@@ -327,6 +327,20 @@ impl MasterConfig {
         })
     }
 
+    /// What the file assigns to a name, for anybody who asks over the network: nothing for secrets.
+    #[must_use]
+    pub fn told(&self, option: &[u8]) -> &str {
+        let is_secret = |name: &str| {
+            let mut options = Self::OPTIONS.iter();
+            options.any(|spec| spec.secret && spec.name == name)
+        };
+        std::str::from_utf8(option)
+            .ok()
+            .filter(|name| !is_secret(name))
+            .and_then(|name| self.raw(name))
+            .unwrap_or_default()
+    }
+
     /// Where the exports file is: as configured, else in the configuration directory or its
     /// predecessor (spec 07 §7.1.1).
     #[must_use]

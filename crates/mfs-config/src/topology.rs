@@ -117,6 +117,17 @@ impl Topology {
         }
     }
 
+    /// Number of the rack of an address, the same for the same rack path; 0 when no line covers it.
+    #[must_use]
+    pub fn rack_number(&self, address: Ipv4Addr) -> u32 {
+        let path = self.rack(address);
+        if path.is_empty() {
+            return 0;
+        }
+        let first = self.racks.iter().position(|rack| **rack == *path);
+        first.map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
+    }
+
     /// 0 for the same address, 1 for the same rack path, else 2 plus the number of `|` in the longer of the
     /// two paths after their common levels.
     #[must_use]

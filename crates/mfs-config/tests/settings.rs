@@ -496,3 +496,16 @@ fn every_default_can_be_written_into_the_file() {
         format!("{:?}", config.chunks_write_rep_limit)
     );
 }
+
+#[test]
+fn secrets_are_not_told() {
+    let text = b"AUTH_CODE = secret\nDATA_PATH = /srv\nWHATEVER = 1\n";
+    let config = MasterConfig::parse(text, Path::new("mfsmaster.cfg"))
+        .unwrap()
+        .value;
+    assert_eq!(config.told(b"DATA_PATH"), "/srv");
+    assert_eq!(config.told(b"WHATEVER"), "1");
+    assert_eq!(config.told(b"AUTH_CODE"), "");
+    assert_eq!(config.told(b"BACK_LOGS"), "", "not in the file");
+    assert_eq!(config.told(b"\xff"), "");
+}

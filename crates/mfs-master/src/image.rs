@@ -12,15 +12,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mfs_meta::View;
+use mfs_meta::{Companion, View};
 use mfs_store::lifecycle::{DataDir, StoreError, StoreOptions, Stored};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::master::Master;
+use crate::master::{Master, State};
 
 /// How long an image waits for the lines that lead to it: it must not be newer than the changelog on disk.
 const LINES_WAIT: Duration = Duration::from_secs(10);
+
+/// What an image is written from: the state at one moment.
+pub struct Snapshot {
+    view: View,
+    /// The file beside the image: operations on chunks that are under way (spec 08, I20).
+    companion: Option<Vec<u8>>,
+}
+
+impl Snapshot {
+    /// The present state.
+    #[must_use]
+    pub fn of(state: &State) -> Snapshot {
+        let unfinished = state.chunks.machine.unfinished();
+        Snapshot {
+            view: state.meta.view(),
+            companion: unfinished.file(state.meta.version()),
+        }
+    }
+}
 
 /// The last image, for monitors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,15 +113,15 @@ impl Images {
     pub fn hour(&self, master: &Arc<Master>, due: bool) {
         let back_logs = master.config().back_logs;
         let due = due && !self.is_running_told();
-        let view = {
+        let snapshot = {
             let state = master.state.write();
             let journal = master.gate.journal();
             journal.push_rotation(back_logs, self.stored());
-            due.then(|| state.meta.view())
+            due.then(|| Snapshot::of(&state))
         };
         master.gate.flush();
-        if let Some(view) = view {
-            start(master, view);
+        if let Some(snapshot) = snapshot {
+            start(master, snapshot);
         }
     }
 
@@ -117,8 +136,8 @@ impl Images {
     /// Tries again after a failure. Must be called inside the runtime.
     pub fn retry(&self, master: &Arc<Master>) {
         if self.failed.load(Ordering::Acquire) && !self.is_running() {
-            let view = master.read().meta.view();
-            start(master, view);
+            let snapshot = Snapshot::of(&master.read());
+            start(master, snapshot);
         }
     }
 
@@ -133,23 +152,25 @@ impl Images {
             // It ends soon, with an image or without.
             let _ = running.await;
         }
-        let view = master.read().meta.view();
+        let snapshot = Snapshot::of(&master.read());
         let options = StoreOptions {
             keep_previous: master.config().back_meta_keep_previous,
             now: master.clock.now(),
             cancel: None,
+            companion: snapshot.companion.as_deref(),
         };
-        tokio::task::block_in_place(|| self.dir.clean_stop(&view, &options))
+        tokio::task::block_in_place(|| self.dir.clean_stop(&snapshot.view, &options))
     }
 
     /// Saves the state wherever it can be saved, and tells where. It ends early when `cancel` becomes true.
-    pub fn emergency(&self, view: &View, now: u32, cancel: Option<&AtomicBool>) {
+    pub fn emergency(&self, snapshot: &Snapshot, now: u32, cancel: Option<&AtomicBool>) {
         let options = StoreOptions {
             keep_previous: 0,
             now,
             cancel,
+            companion: snapshot.companion.as_deref(),
         };
-        match self.dir.emergency_save(view, &options) {
+        match self.dir.emergency_save(&snapshot.view, &options) {
             Ok(stored) => tracing::error!(
                 version = stored.written.header.version,
                 "metadata file stored in emergency mode, file name: {}",
@@ -161,19 +182,19 @@ impl Images {
 }
 
 /// Writes an image on a thread of its own.
-fn start(master: &Arc<Master>, view: View) {
+fn start(master: &Arc<Master>, snapshot: Snapshot) {
     let task = tokio::task::spawn_blocking({
         let master = Arc::clone(master);
-        move || run(&master, &view)
+        move || run(&master, &snapshot)
     });
     master.images.state.lock().running = Some(task);
 }
 
-fn run(master: &Master, view: &View) {
+fn run(master: &Master, snapshot: &Snapshot) {
     let images = &master.images;
     let started = Instant::now();
     let now = master.clock.now();
-    let done = store(master, view, now);
+    let done = store(master, snapshot, now);
     let took = started.elapsed();
     let last = LastImage {
         finished: master.clock.now(),
@@ -201,21 +222,22 @@ fn run(master: &Master, view: &View) {
         Err(error) => {
             tracing::error!(%error, "can't store metadata - trying again each minute, make space or check the disk");
             if !images.failed.swap(true, Ordering::AcqRel) {
-                images.emergency(view, now, Some(&images.cancel));
+                images.emergency(snapshot, now, Some(&images.cancel));
             }
         }
     }
 }
 
-fn store(master: &Master, view: &View, now: u32) -> anyhow::Result<Stored> {
+fn store(master: &Master, snapshot: &Snapshot, now: u32) -> anyhow::Result<Stored> {
     // Nothing is published that a crash could take back (spec 08 I13).
     master
         .gate
-        .flush_until(view.version(), Instant::now() + LINES_WAIT)?;
+        .flush_until(snapshot.view.version(), Instant::now() + LINES_WAIT)?;
     let options = StoreOptions {
         keep_previous: master.config().back_meta_keep_previous,
         now,
         cancel: Some(&master.images.cancel),
+        companion: snapshot.companion.as_deref(),
     };
-    Ok(master.images.dir.store(view, &options)?)
+    Ok(master.images.dir.store(&snapshot.view, &options)?)
 }

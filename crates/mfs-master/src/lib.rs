@@ -9,6 +9,7 @@
 //! session     registration, life of sessions
 //! context     what a request is executed with
 //! client      the requests of the client port
+//! chunks      chunks and chunkservers: the state machine of mfs-chunks and what drives it
 //! live        live state without lines: connections, waiting locks, caches
 //! jobs        the table of periodic jobs;  timers: when they run
 //! loading     the state at a start or restore
@@ -16,6 +17,7 @@
 //! ```
 
 pub mod actions;
+pub mod chunks;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! Loading the state at a start or for a restore, with progress for who waits (spec 01 §3.4).
 
 use anyhow::{Context, Result};
+use mfs_chunks::Unfinished;
 use mfs_meta::Metadata;
 use mfs_store::changelog::OnError;
 use mfs_store::image::{Progress, Section};
@@ -12,11 +13,12 @@ use crate::terminal::{self, Terminal};
 /// Messages of a recovery that only `-x` shows.
 const VERBOSE: u8 = 1;
 
-/// Loads the state as the command line wants it. Nothing on disk changes.
+/// Loads the state as the command line wants it, and which operations on chunks it leaves open. Nothing on disk
+/// changes.
 ///
 /// # Errors
 /// There is no state to load.
-pub fn load(dir: &DataDir, context: &StartContext, now: u32) -> Result<Loaded> {
+pub fn load(dir: &DataDir, context: &StartContext, now: u32) -> Result<(Loaded, Unfinished)> {
     let mode = if context.auto_restore {
         Mode::Restore
     } else {
@@ -25,7 +27,10 @@ pub fn load(dir: &DataDir, context: &StartContext, now: u32) -> Result<Loaded> {
     context.terminal.line("loading metadata ...");
     let options = options(context, now)?;
     let mut reporter = Reporter::new(context);
-    let loaded = dir.load(mode, &options, &mut |step| reporter.step(&step));
+    let mut unfinished = Unfinished::default();
+    let loaded = dir.load_with(&mut unfinished, mode, &options, &mut |step| {
+        reporter.step(&step);
+    });
     reporter.finish(loaded.is_ok());
     let loaded = loaded.map_err(|error| hint(error.into(), context))?;
     report(&loaded);
@@ -34,7 +39,13 @@ pub fn load(dir: &DataDir, context: &StartContext, now: u32) -> Result<Loaded> {
         version = loaded.meta.version(),
         "metadata file has been loaded"
     );
-    Ok(loaded)
+    if !unfinished.is_empty() {
+        tracing::info!(
+            operations = unfinished.len(),
+            "operations on chunks were not ended: decided when all chunkservers are back"
+        );
+    }
+    Ok((loaded, unfinished))
 }
 
 /// Restores the newest state to `metadata.mfs` (the action `restore`).
@@ -47,7 +58,10 @@ pub fn restore(dir: &DataDir, context: &StartContext, now: u32) -> Result<()> {
         ..RestoreOptions::default()
     };
     let mut reporter = Reporter::new(context);
-    let restored = dir.restore(&options, &mut |step| reporter.step(&step));
+    let mut unfinished = Unfinished::default();
+    let restored = dir.restore(&mut unfinished, &options, &mut |step| {
+        reporter.step(&step);
+    });
     reporter.finish(restored.is_ok());
     let restored = restored
         .map_err(|error| hint(error.into(), context))

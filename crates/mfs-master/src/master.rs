@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mfs_chunks::{Chunks, Log, Unfinished};
 use mfs_config::{ConfigDirectory, Exports, MasterConfig, Topology};
 use mfs_meta::op::{Op, Outcome};
 use mfs_meta::{Metadata, Status};
 use mfs_store::changelog::Journal;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::chunks::{self, ChunkState};
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::image::Images;
@@ -29,6 +31,8 @@ pub struct State {
     pub meta: Metadata,
     /// Connections of sessions, waiting locks, data-cache records, append reservations.
     pub live: Live,
+    /// Where copies of chunks are, chunkservers, requests that wait for them.
+    pub chunks: ChunkState,
 }
 
 /// The lock around the state.
@@ -63,6 +67,8 @@ pub struct Master {
 pub struct Parts {
     /// The loaded metadata.
     pub meta: Metadata,
+    /// Operations on chunks that an earlier run has begun and not ended (spec 08, I20).
+    pub unfinished: Unfinished,
     /// The gate in front of the journal that continues it.
     pub gate: Gate,
     /// The clock, not behind the last line.
@@ -84,12 +90,21 @@ pub struct Parts {
 impl Master {
     /// Puts a master together.
     #[must_use]
-    pub fn new(parts: Parts) -> Master {
+    pub fn new(mut parts: Parts) -> Master {
+        parts.meta.collect_chunk_changes();
         let live = Live::new(&parts.meta);
+        let chunks = ChunkState::new(
+            &parts.config,
+            &parts.topology,
+            &parts.meta,
+            parts.unfinished,
+            parts.clock.now(),
+        );
         Master {
             state: RwLock::new(State {
                 meta: parts.meta,
                 live,
+                chunks,
             }),
             gate: parts.gate,
             clock: parts.clock,
@@ -112,6 +127,7 @@ impl Master {
 
     /// Replaces the settings.
     pub fn set_config(&self, config: MasterConfig) {
+        self.state.write().chunks.set_config(&config);
         *self.config.write() = Arc::new(config);
     }
 
@@ -143,6 +159,7 @@ impl Master {
 
     /// Replaces the network topology.
     pub fn set_topology(&self, topology: Topology) {
+        self.state.write().chunks.set_topology(&topology);
         *self.topology.write() = Arc::new(topology);
     }
 
@@ -193,13 +210,30 @@ impl Batch {
     }
 }
 
-/// Exclusive access to the state, in which operations are applied and logged.
-pub struct Txn<'a> {
-    state: RwLockWriteGuard<'a, State>,
+/// Where the lines of a section go.
+struct Lines<'a> {
     sink: &'a dyn LineSink,
     now: u32,
     line: Vec<u8>,
     batch: &'a Batch,
+}
+
+impl Lines<'_> {
+    fn apply(&mut self, meta: &mut Metadata, op: &Op<'_>) -> Result<Outcome, Status> {
+        let version = meta.version();
+        let outcome = meta.apply(self.now, op)?;
+        self.line.clear();
+        mfs_meta::op::write_op(self.now, op, &outcome, &mut self.line);
+        self.sink.push(version, self.now, &self.line);
+        self.batch.depends_on(version + 1);
+        Ok(outcome)
+    }
+}
+
+/// Exclusive access to the state, in which operations are applied and logged.
+pub struct Txn<'a> {
+    state: RwLockWriteGuard<'a, State>,
+    lines: Lines<'a>,
 }
 
 impl<'a> Txn<'a> {
@@ -210,17 +244,19 @@ impl<'a> Txn<'a> {
         batch.depends_on(state.meta.version());
         Txn {
             state,
-            sink,
-            now,
-            line: batch.line.take(),
-            batch,
+            lines: Lines {
+                sink,
+                now,
+                line: batch.line.take(),
+                batch,
+            },
         }
     }
 
     /// Time of this section, seconds; the time stamp of its lines.
     #[must_use]
     pub fn now(&self) -> u32 {
-        self.now
+        self.lines.now
     }
 
     /// The metadata, to ask.
@@ -240,6 +276,38 @@ impl<'a> Txn<'a> {
         (&state.meta, &mut state.live)
     }
 
+    /// The chunks' soft state, to ask.
+    #[must_use]
+    pub fn chunk_state(&self) -> &ChunkState {
+        &self.state.chunks
+    }
+
+    /// The chunks' soft state, for what changes neither metadata nor copies.
+    pub fn chunk_state_mut(&mut self) -> &mut ChunkState {
+        &mut self.state.chunks
+    }
+
+    /// Lets `work` change the state of chunks. What it asks for (commands, answers to requests that waited) is
+    /// on its way when this returns, and requests that may go on have been executed again.
+    pub fn with_chunks<T>(&mut self, work: impl FnOnce(&mut Chunks, &mut dyn Log) -> T) -> T {
+        let done = self.with_chunks_unsettled(work);
+        chunks::settle(self);
+        done
+    }
+
+    /// As [`Txn::with_chunks`], for the code that settles.
+    pub(crate) fn with_chunks_unsettled<T>(
+        &mut self,
+        work: impl FnOnce(&mut Chunks, &mut dyn Log) -> T,
+    ) -> T {
+        let state = &mut *self.state;
+        let mut log = ChunkLog {
+            meta: &mut state.meta,
+            lines: &mut self.lines,
+        };
+        work(&mut state.chunks.machine, &mut log)
+    }
+
     /// Number that the next line gets: a message that tells of what was done so far leaves when all lines
     /// below it are safe ([`Live::notify`]).
     #[must_use]
@@ -252,13 +320,21 @@ impl<'a> Txn<'a> {
     /// # Errors
     /// The operation's status; then nothing has changed and nothing is logged.
     pub fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {
-        let version = self.state.meta.version();
-        let outcome = self.state.meta.apply(self.now, op)?;
-        self.line.clear();
-        mfs_meta::op::write_op(self.now, op, &outcome, &mut self.line);
-        self.sink.push(version, self.now, &self.line);
-        self.batch.depends_on(version + 1);
-        Ok(outcome)
+        if let Op::FreeInodes { delay, .. } = *op {
+            self.forget_freed(delay);
+        }
+        self.lines.apply(&mut self.state.meta, op)
+    }
+
+    /// Live state must not go over to the next object that gets an inode number. It is made for objects that
+    /// exist only, and this is the only way by which the number of one that is gone becomes free, so this is the
+    /// one place that has to see to it.
+    fn forget_freed(&mut self, delay: u32) {
+        let State { meta, live, .. } = &mut *self.state;
+        for inode in meta.inodes_due(self.lines.now, delay) {
+            live.cache.forget(inode);
+            live.append.forget(inode);
+        }
     }
 
     /// Marks of sessions that have no line (connected, closed).
@@ -275,6 +351,29 @@ impl Drop for Txn<'_> {
             tracing::error!("panic in the middle of a change: the master ends at once");
             std::process::abort();
         }
-        self.batch.line.set(std::mem::take(&mut self.line));
+        self.lines
+            .batch
+            .line
+            .set(std::mem::take(&mut self.lines.line));
+    }
+}
+
+/// The metadata and its log as the management of chunks sees them.
+struct ChunkLog<'t, 'a> {
+    meta: &'t mut Metadata,
+    lines: &'t mut Lines<'a>,
+}
+
+impl Log for ChunkLog<'_, '_> {
+    fn meta(&self) -> &Metadata {
+        self.meta
+    }
+
+    fn now(&self) -> u32 {
+        self.lines.now
+    }
+
+    fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {
+        self.lines.apply(self.meta, op)
     }
 }

@@ -7,14 +7,16 @@ use anyhow::{Context, Result, bail, ensure};
 use mfs_config::{
     ChangelogSaveMode, ConfigDirectory, Exports, HostAccounts, Loaded, MasterConfig, Topology,
 };
+use mfs_meta::Companion;
 use mfs_meta::op::Op;
 use mfs_store::changelog::{Journal, JournalOptions, SaveMode, Writer};
-use mfs_store::lifecycle::DataDir;
+use mfs_store::lifecycle::{DataDir, StoreOptions};
 
+use crate::chunks::ChunkClock;
 use crate::clock::Clock;
 use crate::daemon::{Event, Events, Service, StartContext, report_config};
 use crate::gate::Gate;
-use crate::image::Images;
+use crate::image::{Images, Snapshot};
 use crate::jobs::{self, Jobs};
 use crate::loading;
 use crate::master::{Master, Parts};
@@ -35,14 +37,12 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 /// start with `-a` applies them.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A clock that is behind the last change by more than this is worth a warning.
-const CLOCK_TOLERANCE: u32 = 60;
-
 /// The running master.
 pub struct Server {
     master: Arc<Master>,
     ports: Ports,
     jobs: Jobs,
+    chunk_clock: ChunkClock,
     log_defaults: bool,
     /// Ends when this is dropped.
     _keep_alive: KeepAlive,
@@ -58,7 +58,7 @@ impl Service for Server {
 
         let dir = DataDir::new(&context.data_dir);
         let wall = Clock::starting_at(0).now();
-        let loaded = loading::load(&dir, &context, wall)?;
+        let (loaded, unfinished) = loading::load(&dir, &context, wall)?;
         // A busy port must not cost the directory its state, so nothing on disk has changed up to here.
         let listeners = Port::ALL
             .into_iter()
@@ -66,32 +66,35 @@ impl Service for Server {
             .collect::<Result<Vec<_>, _>>()?;
         ensure!(!context.stop.is_set(), "asked to stop");
 
-        let last_time = loaded.replay.as_ref().and_then(|replay| replay.last_time);
-        let last_time = last_time.unwrap_or(0);
-        if last_time > wall.saturating_add(CLOCK_TOLERANCE) {
-            tracing::warn!(
-                seconds = last_time - wall,
-                "the clock is behind the last change: times stand still until it has caught up"
-            );
-        }
-        let stored = loaded.image.checked.version();
+        let clock = Clock::continuing(dir.newest_time(&loaded));
         let version = loaded.meta.version();
         let writer = Writer::new(&context.data_dir, context.config.back_logs);
         let journal = Journal::new(writer, version, journal_options(&context.config));
         let gate =
             Gate::new(journal, save_mode(&context.config)).context("can't start a thread")?;
 
-        let notes = dir.after_load(&loaded, context.config.back_meta_keep_previous)?;
-        for note in notes {
+        let begun = dir
+            .after_load(
+                &loaded,
+                &StoreOptions {
+                    keep_previous: context.config.back_meta_keep_previous,
+                    now: clock.now(),
+                    cancel: None,
+                    companion: unfinished.file(version).as_deref(),
+                },
+            )
+            .context("can't take over the data directory")?;
+        for note in begun.notes {
             tracing::warn!("{note}");
         }
         let renumber = loaded.renumber;
         let log_defaults = context.log_defaults;
         let master = Arc::new(Master::new(Parts {
             meta: loaded.meta,
+            unfinished,
             gate,
-            clock: Clock::starting_at(last_time),
-            images: Images::new(dir, stored),
+            clock,
+            images: Images::new(dir, begun.stored),
             data_dir: context.data_dir,
             config_dir,
             config: context.config,
@@ -101,6 +104,7 @@ impl Service for Server {
         first_changes(&master, renumber)?;
         let keep_alive = KeepAlive::start(Arc::clone(&master)).context("can't start a thread")?;
         Ok(Server {
+            chunk_clock: ChunkClock::start(Arc::clone(&master)),
             ports: Ports::serve(&master, listeners),
             jobs: Jobs::new(Arc::clone(&master)),
             master,
@@ -131,7 +135,13 @@ impl Service for Server {
     }
 
     async fn stop(self) -> Result<()> {
-        let Server { master, ports, .. } = self;
+        let Server {
+            master,
+            ports,
+            chunk_clock,
+            ..
+        } = self;
+        chunk_clock.stop().await;
         drop(ports);
         let closing = master.connections.close_all("the master stops");
         if tokio::time::timeout(CLOSE_WAIT, closing).await.is_err() {
@@ -338,9 +348,9 @@ async fn store_last(master: &Master) -> Result<()> {
         };
         if !rescued {
             rescued = true;
-            let view = master.read().meta.view();
+            let snapshot = Snapshot::of(&master.read());
             let now = master.clock.now();
-            tokio::task::block_in_place(|| master.images.emergency(&view, now, None));
+            tokio::task::block_in_place(|| master.images.emergency(&snapshot, now, None));
         }
         if started.elapsed() >= STORE_PATIENCE {
             return Err(error).context(

@@ -12,6 +12,7 @@ use mfs_proto::client::{Reply, State};
 use mfs_proto::register::session_flags;
 use mfs_proto::{Status, Version};
 
+use crate::chunks::connection_closed;
 use crate::context::Ctx;
 use crate::live::locks;
 use crate::master::{Master, Txn};
@@ -20,6 +21,10 @@ use crate::net::Conn;
 /// Longest description of a mount that is kept, bytes: that of the longest path. The rest is cut, so that the
 /// line of a session stays within what a changelog line may have.
 pub const INFO_MAX: usize = 4096;
+
+/// Sessions of one address: many more than mounts of a machine, containers included. Each is a line, and lives for
+/// `SESSION_SUSTAIN_TIME` after its client has gone.
+pub const ADDRESS_MAX: usize = 10_000;
 
 /// Sessions are not removed in the first seconds of a master, so that clients can come back to it.
 pub const REMOVAL_DELAY: u32 = 120;
@@ -102,13 +107,15 @@ fn new_session(ctx: &mut Ctx<'_>, wanted: &Wanted<'_>) -> RegisterReply {
     match try_new_session(ctx, wanted) {
         Ok(reply) => reply,
         Err(status) => {
-            tracing::info!(
-                peer = %ctx.conn.peer,
-                version = %wanted.version,
-                mount = %String::from_utf8_lossy(cut(wanted.info)),
-                "registration refused: {}",
-                status.text()
-            );
+            if ctx.master.connections.complaints().admit(ctx.conn.peer) {
+                tracing::info!(
+                    peer = %ctx.conn.peer,
+                    version = %wanted.version,
+                    mount = %String::from_utf8_lossy(cut(wanted.info)),
+                    "registration refused: {}",
+                    status.text()
+                );
+            }
             RegisterReply::Status(status)
         }
     }
@@ -156,10 +163,13 @@ fn try_new_session(ctx: &mut Ctx<'_>, wanted: &Wanted<'_>) -> Result<RegisterRep
                 .map_err(status)?;
             id
         }
-        None => match txn.apply(&Op::SesAdd(args)).map_err(status)? {
-            Outcome::SessionId(id) => id,
-            _ => return Err(Status::IO),
-        },
+        None => {
+            make_room(&mut txn, args.ip)?;
+            match txn.apply(&Op::SesAdd(args)).map_err(status)? {
+                Outcome::SessionId(id) => id,
+                _ => return Err(Status::IO),
+            }
+        }
     };
     attach(&mut txn, ctx.conn, id, State::Mount, wanted.version)?;
     let metaid = txn.meta().meta_id();
@@ -254,6 +264,26 @@ fn session_to_take_over(meta: &Metadata, resume: Option<Resume>) -> Option<u32> 
     meta.session(resume.session_id).map(|_| resume.session_id)
 }
 
+/// Sees to it that an address may have one more session: at its bound, the one that has been without a connection
+/// for longest gives way.
+fn make_room(txn: &mut Txn<'_>, ip: u32) -> Result<(), Status> {
+    let (meta, live) = txn.parts();
+    let mut count = 0;
+    let mut left: Option<(u32, u32)> = None;
+    for (id, session) in meta.sessions().filter(|(_, s)| s.params.peer_ip == ip) {
+        count += 1;
+        if live.sessions.links(id).is_empty() {
+            let this = (session.disconnected, id);
+            left = Some(left.map_or(this, |oldest| oldest.min(this)));
+        }
+    }
+    if count < ADDRESS_MAX {
+        return Ok(());
+    }
+    let (_, id) = left.ok_or(Status::EAGAIN)?;
+    remove(txn, id).map_err(status)
+}
+
 /// Attaches the connection to a session that exists.
 fn attach(
     txn: &mut Txn<'_>,
@@ -322,6 +352,7 @@ fn close_session(ctx: &mut Ctx<'_>, close: &CloseSession) -> Status {
 pub(crate) fn detach(master: &Master, conn: &Conn, stopping: bool) {
     let id = conn.session.id;
     master.change(|txn| {
+        connection_closed(txn, conn.id());
         let last = txn.live().sessions.detach(id, &conn.link);
         if last
             && !stopping

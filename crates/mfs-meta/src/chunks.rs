@@ -5,20 +5,28 @@ use crate::rows::Chunk;
 use crate::slots;
 use crate::state::Metadata;
 
-/// One more of a class.
-fn count_up(list: &mut Vec<(u8, u32)>, sclass: u8) {
+/// One more of a class. True if it was not in the list.
+fn count_up(list: &mut Vec<(u8, u32)>, sclass: u8) -> bool {
     match list.iter_mut().find(|(s, _)| *s == sclass) {
-        Some((_, n)) => *n += 1,
-        None => list.push((sclass, 1)),
+        Some((_, n)) => {
+            *n += 1;
+            false
+        }
+        None => {
+            list.push((sclass, 1));
+            true
+        }
     }
 }
 
-/// One less of a class; classes without any leave.
-fn count_down(list: &mut Vec<(u8, u32)>, sclass: u8) {
+/// One less of a class; classes without any leave. True if one left.
+fn count_down(list: &mut Vec<(u8, u32)>, sclass: u8) -> bool {
     if let Some((_, n)) = list.iter_mut().find(|(s, _)| *s == sclass) {
         *n = n.saturating_sub(1);
     }
+    let before = list.len();
     list.retain(|(_, n)| *n > 0);
+    list.len() < before
 }
 
 impl Metadata {
@@ -69,7 +77,8 @@ impl Metadata {
             return;
         };
         let c = self.t.chunks.at_mut(row);
-        if c.refs == 0 {
+        let mut changed = c.refs == 0;
+        if changed {
             c.sclass = sclass;
         }
         c.refs = c.refs.saturating_add(1);
@@ -79,8 +88,11 @@ impl Metadata {
                 .mixed
                 .entry(id)
                 .or_insert_with(|| vec![(first, others)]);
-            count_up(list, sclass);
+            changed |= count_up(list, sclass);
             c.mixed = true;
+        }
+        if changed {
+            self.note_chunk_change(row);
         }
     }
 
@@ -97,15 +109,19 @@ impl Metadata {
         };
         let c = self.t.chunks.at_mut(row);
         c.refs = c.refs.saturating_sub(1);
+        let mut changed = c.refs == 0;
         if c.mixed
             && let Some(list) = self.mixed.get_mut(&id)
         {
-            count_down(list, sclass);
+            changed |= count_down(list, sclass);
             if list.len() <= 1 {
                 c.sclass = list.first().map_or(0, |(s, _)| *s);
                 c.mixed = false;
                 self.mixed.remove(&id);
             }
+        }
+        if changed {
+            self.note_chunk_change(row);
         }
     }
 

@@ -75,23 +75,39 @@ impl Metadata {
         let edges = self.t.edges.clone();
         self.edge_index.reserve(edges.len());
         let mut repeated = Vec::new();
+        let mut block = [(NIL, 0); 32];
+        let mut filled = 0;
         let _ = edges.for_each(|i, e| {
             if e.child != 0 && e.parent != 0 {
-                let name = self.t.name(e);
-                let hash = self.name_hash(e.parent, name);
-                let same = |row| {
-                    let other = self.t.edges.at(row);
-                    other.parent == e.parent && self.t.name(other) == name
-                };
-                if self.edge_index.find(hash, same).is_some() {
-                    repeated.push(i);
-                } else {
-                    self.edge_index.insert(hash, i);
+                let hash = self.name_hash(e.parent, self.t.name(e));
+                self.edge_index.prefetch(hash);
+                block[filled] = (i, hash);
+                filled += 1;
+                if filled == block.len() {
+                    self.index_block(&block, &mut repeated);
+                    filled = 0;
                 }
             }
             Ok::<(), ()>(())
         });
+        self.index_block(&block[..filled], &mut repeated);
         repeated
+    }
+
+    /// Enters edges with their hashes in the index, those with a name that their directory has already in
+    /// `repeated`.
+    fn index_block(&mut self, block: &[(u32, u32)], repeated: &mut Vec<u32>) {
+        for &(i, hash) in block {
+            let same = |row| {
+                let (one, other) = (self.t.edges.at(i), self.t.edges.at(row));
+                one.parent == other.parent && self.t.name(one) == self.t.name(other)
+            };
+            if self.edge_index.find(hash, same).is_some() {
+                repeated.push(i);
+            } else {
+                self.edge_index.insert(hash, i);
+            }
+        }
     }
 
     /// Puts an edge first in its directory's list.

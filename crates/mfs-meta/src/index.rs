@@ -5,6 +5,8 @@
 //! Looking a key up touches that line and the row that matches, and splitting a bucket touches no row at all.
 //! The index is derived state: snapshots leave it out.
 
+use crate::paged::prefetch;
+
 /// Pairs in a bucket.
 const SLOTS: usize = 7;
 /// Average pairs in a bucket above which the table grows. Buckets that are not split yet hold a third more,
@@ -106,6 +108,12 @@ impl RowIndex {
             at = self.behind(here);
         }
         None
+    }
+
+    /// Asks for the memory that a question for this hash, or an insertion, needs soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        prefetch(self.bucket(self.main_of(hash)));
     }
 
     /// Adds a row.

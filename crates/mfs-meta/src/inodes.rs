@@ -122,6 +122,14 @@ impl FreeQueue {
             .is_some_and(|e| e.1.min(ts).wrapping_add(delay) < ts)
     }
 
+    /// The entries that [`FreeQueue::expire`] takes off the front at `ts`.
+    pub(crate) fn due_numbers(&self, ts: u32, delay: u32) -> impl Iterator<Item = u32> + '_ {
+        self.queue
+            .iter()
+            .take_while(move |e| e.1.min(ts).wrapping_add(delay) < ts)
+            .map(|e| e.0)
+    }
+
     /// The `FREEINODES` walk: due entries leave; those that `keep` wants go to the end with time `ts`.
     /// Returns the freed and the kept ones.
     pub(crate) fn expire(

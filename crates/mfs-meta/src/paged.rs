@@ -256,6 +256,28 @@ impl<T: Slot> Arena<T> {
     }
 }
 
+/// Asks for the memory of something that is needed soon: the cache lines of its first and last byte.
+///
+/// Measured with listings of 1000 files among 400,000: 22 µs each instead of 27, among 4.8 million 42 instead of 62.
+/// Plain reads do worse than nothing, because they hold up everything behind them.
+#[inline(always)]
+pub(crate) fn prefetch<T: ?Sized>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let first = std::ptr::from_ref(value).cast::<i8>();
+        let last = first.wrapping_add(size_of_val(value)).wrapping_sub(1);
+        // SAFETY: every x86-64 processor has the instruction. It gives nothing to the program and cannot fault,
+        // whatever the address is.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(first);
+            _mm_prefetch::<_MM_HINT_T0>(last);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

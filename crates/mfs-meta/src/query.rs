@@ -1,7 +1,7 @@
 //! What the server asks: read-only questions that change nothing.
 
 use crate::op::Tolerance;
-use crate::paged::NIL;
+use crate::paged::{NIL, prefetch};
 use crate::records::{Acl, AclType, ChunkRecord, ChunkserverRecord, Kind, QuotaRecord};
 use crate::rows::{Edge, Node, TreeStats};
 use crate::slots;
@@ -240,8 +240,8 @@ impl Metadata {
     }
 
     /// Calls `f` for the entries of a directory from edge id `from` on, newest first, with the nodes that they
-    /// name. Meant for whole listings: rows of several entries are fetched at once, so that the waits for
-    /// memory overlap.
+    /// name. Meant for whole listings: names and nodes of the entries that come next are fetched meanwhile, so
+    /// that nothing waits for memory.
     ///
     /// # Errors
     /// The first of `f`.
@@ -251,32 +251,46 @@ impl Metadata {
         from: u64,
         mut f: impl FnMut(Child<'a>, NodeInfo<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
-        const AT_ONCE: usize = 16;
-        let Some(node) = self.t.node(dir).filter(|n| n.kind() == Kind::Directory) else {
+        const AHEAD: usize = 16;
+        let t = &self.t;
+        let Some(node) = t.node(dir).filter(|n| n.kind() == Kind::Directory) else {
             return Ok(());
         };
-        let mut edges = self
-            .t
-            .list(self.t.dirs.at(node.dir()).first)
-            .map(|(_, e)| e)
-            .skip_while(|e| e.id() < from);
+        let mut next = t.dirs.at(node.dir()).first;
+        while next != NIL && t.edges.at(next).id() < from {
+            next = t.edges.at(next).next;
+        }
+        // A ring, in three arrays: what is put there is small and stays where it is until it is wanted.
+        let mut edges: [Option<&'a Edge>; AHEAD] = [None; AHEAD];
+        let mut names: [&'a [u8]; AHEAD] = [&[]; AHEAD];
+        let mut nodes: [Option<&'a Node>; AHEAD] = [None; AHEAD];
+        let mut filled = false;
         loop {
-            let mut group: [Option<&'a Edge>; AT_ONCE] = [None; AT_ONCE];
-            for (slot, edge) in group.iter_mut().zip(&mut edges) {
-                *slot = Some(edge);
-            }
-            for edge in group.iter().flatten() {
-                std::hint::black_box(self.t.name(edge).first());
-                std::hint::black_box(self.t.nodes.get(edge.child).map(|n| n.uid));
-            }
-            for &edge in group.iter().flatten() {
-                if let Some(node) = self.node(edge.child) {
-                    f(self.child(edge), node)?;
+            for i in 0..AHEAD {
+                let (edge, name, node) = (edges[i].take(), names[i], nodes[i]);
+                if next != NIL {
+                    let edge = t.edges.at(next);
+                    next = edge.next;
+                    edges[i] = Some(edge);
+                    names[i] = t.name(edge);
+                    nodes[i] = t.nodes.get(edge.child);
+                    prefetch(names[i]);
+                    if let Some(node) = nodes[i] {
+                        prefetch(node);
+                    }
+                }
+                let Some(edge) = edge else {
+                    if filled {
+                        return Ok(());
+                    }
+                    continue;
+                };
+                if let Some(node) = node.filter(|node| !node.is_vacant()) {
+                    let (id, inode) = (edge.id(), edge.child);
+                    f(Child { id, name, inode }, NodeInfo { t, node, inode })?;
                 }
             }
-            if group[AT_ONCE - 1].is_none() {
-                return Ok(());
-            }
+            filled = true;
         }
     }
 

@@ -302,6 +302,8 @@ pub(crate) struct Chunk {
     pub(crate) archived: bool,
     /// Its files have several classes: counted in a side table.
     pub(crate) mixed: bool,
+    /// It stands in the list of changed chunks.
+    pub(crate) noted: bool,
 }
 
 impl Chunk {

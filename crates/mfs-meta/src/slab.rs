@@ -11,7 +11,12 @@ const PAGE: usize = 32 * 1024;
 
 #[derive(Clone)]
 struct Class {
+    /// Bytes of a cell.
     cell: usize,
+    /// Cells in a page.
+    per_page: u32,
+    /// 2^64 / `per_page`, rounded up: a multiplication by it divides any cell number exactly.
+    inverse: u64,
     pages: Vec<Arc<[u8; PAGE]>>,
     free: u32,
     top: u32,
@@ -52,30 +57,35 @@ const CLASSES: usize = 37;
 
 impl Default for ByteSlab {
     fn default() -> Self {
-        let mut classes = vec![
-            Class {
-                cell: 4,
-                pages: Vec::new(),
-                free: NONE,
-                top: 0
-            };
-            CLASSES
-        ];
+        let mut cells = [0; CLASSES];
         for len in 0..=MAX_BYTES {
             let (class, cell) = class_of(len);
-            classes[class].cell = cell;
+            cells[class] = cell;
         }
+        let classes = cells.into_iter().map(Class::new).collect();
         ByteSlab { classes }
     }
 }
 
 impl Class {
+    fn new(cell: usize) -> Class {
+        let per_page = (PAGE / cell) as u32;
+        Class {
+            cell,
+            per_page,
+            inverse: u64::MAX / u64::from(per_page) + 1,
+            pages: Vec::new(),
+            free: NONE,
+            top: 0,
+        }
+    }
+
+    /// Number of the page that holds a cell, and where in it.
+    #[inline]
     fn place(&self, cell: u32) -> (usize, usize) {
-        let per_page = PAGE / self.cell;
-        (
-            cell as usize / per_page,
-            cell as usize % per_page * self.cell,
-        )
+        let page = ((u128::from(self.inverse) * u128::from(cell)) >> 64) as u32;
+        let at = cell - page * self.per_page;
+        (page as usize, at as usize * self.cell)
     }
 }
 
@@ -142,6 +152,17 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn finds_the_page_of_a_cell(len in 0..=MAX_BYTES, cell in 0..=u32::MAX) {
+            let class = Class::new(class_of(len).1);
+            let per_page = PAGE / class.cell;
+            for cell in [cell, u32::MAX - cell % 8, cell - cell % class.per_page] {
+                let at = cell as usize;
+                let expected = (at / per_page, at % per_page * class.cell);
+                proptest::prop_assert_eq!(class.place(cell), expected);
+            }
+        }
+
         #[test]
         fn keeps_strings(ops in proptest::collection::vec((0usize..1500, proptest::bool::ANY), 1..300)) {
             let mut slab = ByteSlab::default();

@@ -165,24 +165,6 @@ pub(crate) fn next(node: &Node, lists: &Lists, from: u32) -> Option<(u32, u64)> 
     }
 }
 
-/// The last slot up to `to` that holds a chunk.
-pub(crate) fn next_back(node: &Node, lists: &Lists, to: u32) -> Option<(u32, u64)> {
-    match node.slots {
-        0 => None,
-        1 => (node.data() != 0).then(|| (0, node.data())),
-        _ => list(node, lists)
-            .blocks
-            .range(..=to / BLOCK)
-            .rev()
-            .flat_map(|(b, block)| {
-                (0..BLOCK)
-                    .rev()
-                    .map(move |i| (b * BLOCK + i, block[i as usize]))
-            })
-            .find(|&(i, id)| id != 0 && i <= to),
-    }
-}
-
 /// Number of slots that hold a chunk.
 pub(crate) fn used(node: &Node, lists: &Lists) -> u32 {
     match node.slots {

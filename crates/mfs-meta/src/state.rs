@@ -11,7 +11,7 @@ use crate::rows::{Dir, Node, TreeStats};
 use crate::status::Status;
 use crate::tables::{EDGE_ID_MAX, ROOT, Sclass, Tables};
 use foldhash::SharedSeed;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use triomphe::Arc;
 
 /// Extra attribute bits (spec 03 §1).
@@ -86,6 +86,8 @@ pub struct Metadata {
     pub(crate) mixed: HashMap<u64, Vec<(u8, u32)>>,
     /// References by class of chunks that slots name and that do not exist: theirs when they appear.
     pub(crate) missing: HashMap<u64, Vec<(u8, u32)>>,
+    /// Rows of chunks whose classes or archive flag changed, if that is wanted.
+    pub(crate) changed_chunks: Option<VecDeque<u32>>,
     pub(crate) totals: Totals,
     pub(crate) tolerance: Tolerance,
     /// Lock conflicts that the next `RELEASE` or `SESDEL` must resolve (spec 03 §9.2).
@@ -115,6 +117,7 @@ impl Metadata {
             copies: Box::new([1; 256]),
             mixed: HashMap::new(),
             missing: HashMap::new(),
+            changed_chunks: None,
             totals: Totals::default(),
             tolerance: Tolerance::Strict,
             pending_conflicts: Vec::new(),

@@ -34,7 +34,9 @@ impl Report {
         match step {
             Step::Note(note) => {
                 use mfs_store::lifecycle::Note;
-                if self.verbose > 0 || !matches!(note, Note::NotUsable { .. }) {
+                // An image of another program has no companion.
+                let usual = matches!(note, Note::NotUsable { .. } | Note::NoCompanion { .. });
+                if self.verbose > 0 || !usual {
                     self.line(note);
                 }
             }

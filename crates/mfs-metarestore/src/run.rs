@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use mfs_chunks::Unfinished;
 use mfs_config::{ConfigDirectory, MasterConfig};
+use mfs_meta::Companion;
 use mfs_store::changelog::{Input, OnError, Until};
 use mfs_store::image::{self, Checked};
 use mfs_store::lifecycle::{
     DataDir, LoadOptions, METADATA, METADATA_BACK, RestoreOptions, Step, TimePoint, Verdict,
-    find_time, read_image, replay_files,
+    begin_companion, find_time, read_image, replay_files,
 };
 use mfs_store::lock::{self, DirLock, MASTER_LOCK};
 
@@ -70,7 +72,8 @@ fn restore_directory(cli: &Cli, dir: &Path) -> anyhow::Result<()> {
         need_changelogs: true,
     };
     let mut report = Report::new(cli.verbose);
-    let restored = data.restore(&options, &mut |step| report.step(&step))?;
+    let mut unfinished = Unfinished::default();
+    let restored = data.restore(&mut unfinished, &options, &mut |step| report.step(&step))?;
     if let Some(replay) = &restored.loaded.replay {
         report.replayed(replay);
     }
@@ -138,13 +141,22 @@ fn restore_files(cli: &Cli, image: &Path, out: &Path) -> anyhow::Result<()> {
     if report.verbose() > 0 && renumber {
         report.line("edges have no ids: the master renumbers them at its next start");
     }
-    let replay = replay_files(&mut meta, inputs, &options, &mut |step: Step<'_>| {
-        report.step(&step)
-    })?;
+    let mut unfinished = Unfinished::default();
+    if let Some(note) = begin_companion(&mut unfinished, image, meta.version()) {
+        report.step(&Step::Note(&note));
+    }
+    let replay = replay_files(
+        &mut meta,
+        &mut unfinished,
+        inputs,
+        &options,
+        &mut |step: Step<'_>| report.step(&step),
+    )?;
     report.replayed(&replay);
     check_output(cli, image, out, meta.version(), meta.meta_id())?;
     report.line(format_args!("store metadata into file: {}", out.display()));
-    DataDir::write_image(&meta.view(), out, options.now)
+    let companion = unfinished.file(meta.version());
+    DataDir::write_image(&meta.view(), companion.as_deref(), out, options.now)
         .with_context(|| format!("can't write metadata to file: {}", out.display()))
 }
 

@@ -136,6 +136,8 @@ pub trait FrameBuf: BufMut {
     fn patch_u32(&mut self, at: usize, value: u32);
     /// Drops everything from `at` on.
     fn cut(&mut self, at: usize);
+    /// Appends `N` zero bytes and gives them to be written in place. There always is such room.
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]>;
 }
 
 macro_rules! frame_buf {
@@ -156,6 +158,12 @@ macro_rules! frame_buf {
             #[inline]
             fn cut(&mut self, at: usize) {
                 self.truncate(at);
+            }
+
+            #[inline(always)]
+            fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+                self.extend_from_slice(&[0; N]);
+                self.last_chunk_mut()
             }
         }
     };

@@ -283,6 +283,18 @@ impl<'b, B: FrameBuf> Writer<'b, B> {
         self.out.put_slice(bytes);
     }
 
+    /// `N` zero bytes, to be written in place. There always is such room.
+    #[inline(always)]
+    pub fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.out.room()
+    }
+
+    /// Takes the last `count` bytes back.
+    #[inline]
+    pub fn shorten(&mut self, count: usize) {
+        self.out.cut(self.out.position().saturating_sub(count));
+    }
+
     /// A `NAME`. A name on the wire has at most 255 bytes; what is longer is cut there.
     #[inline]
     pub fn name(&mut self, name: &[u8]) {

@@ -182,7 +182,8 @@ fn getattr_forms() {
     };
     let m = msg::CLTOMA_FUSE_GETATTR;
     let head = p().u32(1).u32(2);
-    means(m, head.clone(), request(false, 0, 0));
+    // The oldest form names nobody; the original takes this number.
+    means(m, head.clone(), request(false, 12_345, 12_345));
     means(m, head.clone().u32(11).u32(22), request(false, 11, 22));
     means(m, head.clone().u8(1).u32(11).u32(22), request(true, 11, 22));
     for extra in [1, 4, 7, 10] {

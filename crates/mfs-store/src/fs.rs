@@ -204,7 +204,8 @@ pub(crate) mod faulty {
         Pass,
         /// It fails with this `errno`.
         Errno(i32),
-        /// A write takes only so many bytes (and succeeds).
+        /// A write takes only so many bytes (and succeeds). A new file takes so many in all; writes behind them
+        /// fail.
         Short(usize),
     }
 
@@ -277,6 +278,15 @@ pub(crate) mod faulty {
         }
     }
 
+    /// A file, without a name, of `len` bytes that cannot grow.
+    fn small_file(len: usize) -> io::Result<File> {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+        let file = memfd_create("small", MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&file, len as u64)?;
+        fcntl_add_seals(&file, SealFlags::GROW)?;
+        Ok(file.into())
+    }
+
     struct FaultyFile(FaultyFs, Box<dyn LogFile>);
 
     impl LogFile for FaultyFile {
@@ -324,8 +334,14 @@ pub(crate) mod faulty {
             OsFs.unlink(path)
         }
         fn create_new(&self, path: &Path) -> io::Result<File> {
-            self.check(Call::Create)?;
-            OsFs.create_new(path)
+            match self.fault(Call::Create) {
+                Fault::Errno(errno) => Err(io::Error::from_raw_os_error(errno)),
+                Fault::Pass => OsFs.create_new(path),
+                Fault::Short(n) => {
+                    OsFs.create_new(path)?;
+                    small_file(n)
+                }
+            }
         }
         fn sync_file(&self, file: &File) -> io::Result<()> {
             self.check(Call::Sync)?;

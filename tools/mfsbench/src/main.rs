@@ -8,6 +8,7 @@
 mod client;
 mod idle;
 mod phase;
+mod register;
 mod report;
 
 use anyhow::{Context, Result};
@@ -45,6 +46,10 @@ struct Options {
     /// Threads of the load generator.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Instead of the phases: register a simulated chunkserver with so many chunks while the connections ask
+    /// for attributes.
+    #[arg(long, value_name = "CHUNKS")]
+    register: Option<u64>,
     /// Print one JSON object a phase instead of a table.
     #[arg(long)]
     json: bool,
@@ -73,6 +78,9 @@ fn main() -> Result<()> {
 
 async fn run(options: Options) -> Result<()> {
     let idle = idle::Mounts::start(options.master, options.idle).await?;
+    if let Some(chunks) = options.register {
+        return register::run(&options, chunks).await;
+    }
     let results = phase::run_all(&options).await?;
     report::print(&options, &results)?;
     idle.stop();

@@ -281,7 +281,7 @@ impl Worker {
 }
 
 /// CPU time that a process has used: its user and system time.
-fn cpu_of(pid: Option<u32>) -> Option<Duration> {
+pub(crate) fn cpu_of(pid: Option<u32>) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid?)).ok()?;
     let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
@@ -290,7 +290,8 @@ fn cpu_of(pid: Option<u32>) -> Option<Duration> {
     ))
 }
 
-fn percentile(sorted: &[u32], p: f64) -> f64 {
+/// The latency in microseconds that this part of the requests did not exceed.
+pub(crate) fn percentile(sorted: &[u32], p: f64) -> f64 {
     let i = ((sorted.len() as f64 * p) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(i).map_or(0.0, |&ns| f64::from(ns) / 1000.0)
 }

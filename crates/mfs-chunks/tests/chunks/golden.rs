@@ -679,7 +679,7 @@ fn marked_disk_and_back() {
     s.w.report_disk(0);
     s.w.run(70 * 50);
     s.compare("mark-for-removal", &[1], [9, 7, 10], 1);
-    let removal = |s: &Scene| s.w.chunks.servers(&s.w.log)[0].removal;
+    let removal = |s: &Scene| s.w.chunks.servers(&s.w.log.meta, s.w.log.now)[0].removal;
     assert_eq!(removal(&s), 1);
     s.w.run(200 * 50);
     assert_eq!(removal(&s), 2);

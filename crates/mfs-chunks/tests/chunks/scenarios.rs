@@ -625,10 +625,10 @@ fn figures_tell_what_was_done() {
     w.run(200 * 50);
     let figures = w.chunks.loop_figures();
     assert!(figures.end > figures.start && figures.start > 0);
-    let servers = w.chunks.servers(&w.log);
+    let servers = w.chunks.servers(&w.log.meta, w.log.now);
     assert_eq!(servers.iter().filter(|s| s.version.is_none()).count(), 1);
     let space = w.chunks.system_space();
     assert_eq!(space.total, 200 * GIB);
     assert_eq!(space.free, space.available);
-    assert_eq!(w.chunks.check_file(&w.log, 2).unwrap()[2], 1);
+    assert_eq!(w.chunks.check_file(&w.log.meta, 2).unwrap()[2], 1);
 }

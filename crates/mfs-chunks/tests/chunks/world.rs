@@ -685,7 +685,7 @@ impl World {
         assert!(deletes.iter().all(|&n| n <= self.config.hard_del_limit));
         let most = self.config.write_rep_limit.extreme_rebalance.ceil() as u32;
         assert!(writes.iter().all(|&n: &u32| n <= most));
-        for info in self.chunks.servers(&self.log) {
+        for info in self.chunks.servers(&self.log.meta, self.log.now) {
             assert!(f64::from(info.reads) <= self.config.read_rep_limit.endangered.ceil());
         }
     }

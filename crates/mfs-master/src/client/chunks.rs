@@ -1,71 +1,180 @@
 //! READ_CHUNK, WRITE_CHUNK, WRITE_CHUNK_END (spec 04 §7.7).
-//!
-//! No chunkserver is connected: holes and lengths are served, chunks have no copy that could be named, and
-//! nothing can be written (spec 04 §5.4, §7.7 and the recorded answers of a master without chunkservers).
 
+use std::cell::Cell;
+
+use mfs_chunks::{Grant, ReadRequest, Reply as ChunkReplied, RequestId, WriteRequest};
+use mfs_config::AccessTimeMode;
 use mfs_meta::op::Op;
-use mfs_meta::records::SessionParams;
 use mfs_meta::{CHUNK_SIZE, MAX_INDEX, Metadata, NodeInfo, Status, TreeStats, eattr};
 use mfs_proto::Version;
-use mfs_proto::client::Reply;
+use mfs_proto::client::attr::ChunkZero;
 use mfs_proto::client::data::{ChunkHasChanged, ChunkReply, ChunkRequest, WriteChunkEnd, chunkop};
+use mfs_proto::client::{Location, Reply};
 use mfs_proto::register::disables;
 use mfs_proto::wire::List;
+use smallvec::SmallVec;
 
+use super::asker::Asker;
 use super::length::LENGTH_MAX;
-use super::rights;
-use super::{notify, operation, upkeep};
+use super::waiting::{self, Call, Progress};
+use super::{Done, notify, operation, rights, upkeep};
 use crate::context::Ctx;
-use crate::master::Txn;
+use crate::master::{State, Txn};
 
-/// Id and version of the chunk in a slot, zeros for a hole.
-///
-/// # Errors
-/// INDEXTOOBIG; NOCHUNK for a slot that names a chunk which does not exist; LOCKED while somebody writes.
-pub(super) fn readable(
-    meta: &Metadata,
+/// Copies in the form of the answers.
+struct Locations(SmallVec<[Location; 4]>);
+
+impl Locations {
+    fn of(grant: &Grant) -> Locations {
+        let shown = grant.locations.iter().map(|l| Location {
+            ip: l.ip,
+            port: l.port,
+            version: Version(l.version),
+            labels: l.labels,
+        });
+        Locations(shown.collect())
+    }
+
+    fn list(&self) -> List<'_, Location> {
+        List::from(&self.0[..])
+    }
+}
+
+/// A number that is another one each time, to spread the readers of a chunk over its copies.
+fn random() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(getrandom::u64().unwrap_or_default());
+    }
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(1);
+        state.set(next);
+        next
+    })
+}
+
+/// What may be read of a slot, as long as nobody writes there.
+fn shared_grant(
+    state: &State,
     node: &NodeInfo<'_>,
     index: u32,
     now: u32,
-) -> Result<(u64, u32), Status> {
-    if index > MAX_INDEX {
-        return Err(Status::IndexTooBig);
-    }
-    let id = node.chunk(index);
-    if id == 0 {
-        return Ok((0, 0));
-    }
-    let chunk = meta.chunk(id).ok_or(Status::NoChunk)?;
-    if chunk.locked_to >= now {
-        return Err(Status::Locked);
-    }
-    Ok((id, chunk.version))
+    ip: u32,
+) -> Option<Result<Grant, Status>> {
+    let chunk = node.chunk(index);
+    state
+        .chunks
+        .machine
+        .read_shared(&state.meta, now, chunk, ip, random())
+}
+
+/// Gives `tell` the data of the only chunk of a file for the answer to LOOKUP; none if that is not so, or cannot be
+/// read at once (spec 04 §7.3).
+pub(super) fn with_chunk_zero<T>(
+    state: &State,
+    node: &NodeInfo<'_>,
+    now: u32,
+    ip: u32,
+    tell: impl FnOnce(Option<ChunkZero<'_>>) -> T,
+) -> T {
+    let grant = (node.slots() == 1)
+        .then(|| shared_grant(state, node, 0, now, ip))
+        .flatten();
+    let Some(Ok(grant)) = grant else {
+        return tell(None);
+    };
+    tell(Some(ChunkZero {
+        chunkid: grant.chunk,
+        version: grant.version,
+        locations: Locations::of(&grant).list(),
+    }))
 }
 
 /// READ_CHUNK 432.
-pub(super) fn read(ctx: &Ctx<'_>, r: &ChunkRequest, out: &mut Vec<u8>) -> Result<(), Status> {
-    let params = &ctx.conn.params;
-    rights::enabled(params, disables::READ)?;
-    let inode = {
+pub(super) fn read(ctx: &Ctx<'_>, r: &ChunkRequest, out: &mut Vec<u8>) -> Result<Done, Status> {
+    let asker = Asker::of(ctx);
+    let read = {
         let state = ctx.read();
-        let node = rights::find_opened(&state.meta, params.root_inode, r.inode)?;
-        rights::need_file(&node)?;
-        let (chunkid, version) = readable(&state.meta, &node, r.index, ctx.now)?;
-        state.live.cache.access(node.inode, ctx.session().id);
-        Reply::ReadChunk(ChunkReply {
-            length: node.length(),
-            chunkid,
-            version,
-            locations: List::EMPTY,
-        })
-        .encode(r.mid, ctx.version(), out);
-        node.inode
+        let node = readable(&state.meta, &asker, r)?;
+        match shared_grant(&state, &node, r.index, ctx.now, asker.ip).transpose()? {
+            Some(grant) => {
+                state.live.cache.access(node.inode, asker.session.id);
+                reply_read(&asker, r, &node, &grant, out);
+                Some(node.inode)
+            }
+            None => None,
+        }
     };
-    ctx.count(operation::READ);
-    if may_set_times(ctx.version(), r.flags) {
+    let sets_times = may_set_times(asker.version, r.flags);
+    let Some(inode) = read else {
+        let atime = sets_times.then(|| ctx.master.config().atime_mode);
+        return waiting::run(ctx, Call::Read(*r, atime), out);
+    };
+    if sets_times {
         upkeep::touch_atime(ctx, inode);
     }
-    Ok(())
+    Ok(Done::Answered)
+}
+
+/// The file, if the request may read there.
+fn readable<'m>(
+    meta: &'m Metadata,
+    asker: &Asker<'_>,
+    r: &ChunkRequest,
+) -> Result<NodeInfo<'m>, Status> {
+    rights::enabled(asker.params, disables::READ)?;
+    let node = rights::find_opened(meta, asker.params.root_inode, r.inode)?;
+    rights::need_file(&node)?;
+    if r.index > MAX_INDEX {
+        return Err(Status::IndexTooBig);
+    }
+    Ok(node)
+}
+
+fn reply_read(
+    asker: &Asker<'_>,
+    r: &ChunkRequest,
+    node: &NodeInfo<'_>,
+    grant: &Grant,
+    out: &mut Vec<u8>,
+) {
+    asker.session.counters.count(operation::READ);
+    Reply::ReadChunk(ChunkReply {
+        length: node.length(),
+        chunkid: grant.chunk,
+        version: grant.version,
+        locations: Locations::of(grant).list(),
+    })
+    .encode(r.mid, asker.version, out);
+}
+
+/// READ_CHUNK where somebody writes.
+pub(super) fn execute_read(
+    txn: &mut Txn<'_>,
+    asker: &Asker<'_>,
+    id: RequestId,
+    r: &ChunkRequest,
+    atime: Option<AccessTimeMode>,
+    out: &mut Vec<u8>,
+) -> Result<Progress, Status> {
+    let node = readable(txn.meta(), asker, r)?;
+    let (inode, length) = (node.inode, node.length());
+    let request = ReadRequest {
+        request: id,
+        inode,
+        index: r.index,
+        client_ip: asker.ip,
+    };
+    let reply = txn.with_chunks_unsettled(|chunks, log| chunks.read(log, &request))?;
+    let ChunkReplied::Now(grant) = reply else {
+        return Ok(Progress::Waits { length });
+    };
+    txn.live().cache.access(inode, asker.session.id);
+    let node = txn.meta().node(inode).ok_or(Status::Enoent)?;
+    reply_read(asker, r, &node, &grant, out);
+    if let Some(mode) = atime {
+        upkeep::touch_atime_in(txn, mode, inode);
+    }
+    Ok(Progress::Answered)
 }
 
 /// Clients before 3.0.74 leave the times to the master, unless they say otherwise.
@@ -73,28 +182,27 @@ fn may_set_times(version: Version, flags: u8) -> bool {
     !version.gets_chunk_has_changed() && flags & chunkop::CANMODTIME != 0
 }
 
-/// Refuses writes in a read-only session, with the status that the client knows.
-fn writable(ctx: &Ctx<'_>, params: &SessionParams) -> Result<(), Status> {
-    rights::writable(params).map_err(|status| {
-        if ctx.version().knows_write_erofs() {
-            status
-        } else {
-            Status::Io
-        }
-    })
+/// WRITE_CHUNK 434.
+pub(super) fn write(ctx: &Ctx<'_>, r: &ChunkRequest, out: &mut Vec<u8>) -> Result<Done, Status> {
+    waiting::run(ctx, Call::Write(*r), out)
 }
 
-/// WRITE_CHUNK 434: refused, for there is no space without chunkservers.
-pub(super) fn write(ctx: &Ctx<'_>, r: &ChunkRequest) -> Result<(), Status> {
-    let params = &ctx.conn.params;
-    rights::enabled(params, disables::WRITE)?;
-    writable(ctx, params)?;
-    if r.flags & chunkop::CANUSERESERVESPACE == 0 {
+/// WRITE_CHUNK up to the point where it is granted, or waits.
+pub(super) fn execute_write(
+    txn: &mut Txn<'_>,
+    asker: &Asker<'_>,
+    id: RequestId,
+    r: &ChunkRequest,
+    out: &mut Vec<u8>,
+) -> Result<Progress, Status> {
+    rights::enabled(asker.params, disables::WRITE)?;
+    asker.writable()?;
+    let use_reserve = r.flags & chunkop::CANUSERESERVESPACE != 0;
+    if !use_reserve && txn.chunk_state().machine.system_space().available == 0 {
         return Err(Status::NoSpace);
     }
-    let state = ctx.read();
-    let meta = &state.meta;
-    let node = rights::find_opened(meta, params.root_inode, r.inode)?;
+    let meta = txn.meta();
+    let node = rights::find_opened(meta, asker.params.root_inode, r.inode)?;
     rights::need_file(&node)?;
     rights::lacks(&node, eattr::IMMUTABLE)?;
     if r.index > MAX_INDEX {
@@ -103,15 +211,54 @@ pub(super) fn write(ctx: &Ctx<'_>, r: &ChunkRequest) -> Result<(), Status> {
     if !meta.quota_allows_growth(node.inode, &write_growth(meta, &node, r.index)) {
         return Err(Status::Quota);
     }
-    let id = node.chunk(r.index);
-    if id == 0 {
-        return Err(Status::NoChunkServers);
+    let length = node.length();
+    let request = WriteRequest {
+        request: id,
+        inode: node.inode,
+        index: r.index,
+        client_ip: asker.ip,
+        continues: r.flags & chunkop::CONTINUEOP != 0,
+        canmod: may_set_times(asker.version, r.flags),
+        use_reserve,
+    };
+    match txn.with_chunks_unsettled(|chunks, log| chunks.write(log, &request))? {
+        ChunkReplied::Later => Ok(Progress::Waits { length }),
+        ChunkReplied::Now(grant) => {
+            granted(txn, asker, r, &grant, out)?;
+            Ok(Progress::Answered)
+        }
     }
-    let chunk = meta.chunk(id).ok_or(Status::NoChunk)?;
-    if chunk.locked_to >= ctx.now && r.flags & chunkop::CONTINUEOP == 0 {
-        return Err(Status::Locked);
-    }
-    Err(Status::CsNotPresent)
+}
+
+/// A chunk can be written: what follows, and the answer.
+pub(super) fn granted(
+    txn: &mut Txn<'_>,
+    asker: &Asker<'_>,
+    r: &ChunkRequest,
+    grant: &Grant,
+    out: &mut Vec<u8>,
+) -> Result<(), Status> {
+    let node = rights::find_opened(txn.meta(), asker.params.root_inode, r.inode)?;
+    let (inode, length) = (node.inode, node.length());
+    asker.session.counters.count(operation::WRITE);
+    txn.live().cache.modify(inode, asker.session.id);
+    let message = Reply::ChunkHasChanged(ChunkHasChanged {
+        inode,
+        index: r.index,
+        chunkid: grant.chunk,
+        version: grant.version,
+        length,
+        truncated: 0,
+    });
+    notify::sessions(txn, inode, Some(asker.session.id), &message);
+    Reply::WriteChunk(ChunkReply {
+        length,
+        chunkid: grant.chunk,
+        version: grant.version,
+        locations: Locations::of(grant).list(),
+    })
+    .encode(r.mid, asker.version, out);
+    Ok(())
 }
 
 /// What the quotas must have room for before a chunk is written: a whole chunk where there is none, the rest of
@@ -133,25 +280,25 @@ fn write_growth(meta: &Metadata, node: &NodeInfo<'_>, index: u32) -> TreeStats {
 
 /// WRITE_CHUNK_END 436.
 pub(super) fn write_end(ctx: &Ctx<'_>, r: &WriteChunkEnd) -> Result<(), Status> {
-    let params = &ctx.conn.params;
-    rights::enabled(params, disables::WRITE)?;
-    writable(ctx, params)?;
-    let session = ctx.session().id;
+    let asker = Asker::of(ctx);
+    rights::enabled(asker.params, disables::WRITE)?;
+    asker.writable()?;
+    let session = asker.session.id;
     let mut txn = ctx.begin();
-    let canmod = may_set_times(ctx.version(), r.flags);
-    let grown = grow(&mut txn, params, r, canmod);
+    let canmod = may_set_times(asker.version, r.flags);
+    let grown = grow(&mut txn, &asker, r, canmod);
+    let version = txn.meta().chunk(r.chunkid).map_or(0, |chunk| chunk.version);
+    // Those who wait for the chunk are answered by this, with what has been logged so far.
     let result = match grown {
-        Ok(_) if txn.meta().chunk(r.chunkid).is_none() => Err(Status::NoChunk),
-        Ok(_) => txn.apply(&Op::Unlock { chunk: r.chunkid }).map(drop),
+        Ok(_) => txn.with_chunks(|chunks, log| chunks.unlock(log, r.chunkid)),
         // The chunk stays locked until its time runs out: its data is not part of the file.
         Err(status) => Err(status),
     };
-    if matches!(result, Ok(()) | Err(Status::NoChunk)) {
+    if grown.is_ok() {
         txn.live().cache.modify(r.inode, session);
     }
     match r.index {
         Some(index) => {
-            let version = txn.meta().chunk(r.chunkid).map_or(0, |chunk| chunk.version);
             let message = Reply::ChunkHasChanged(ChunkHasChanged {
                 inode: r.inode,
                 index,
@@ -173,7 +320,7 @@ pub(super) fn write_end(ctx: &Ctx<'_>, r: &WriteChunkEnd) -> Result<(), Status> 
 /// Raises the length of the file to what was written; tells whether it grew.
 fn grow(
     txn: &mut Txn<'_>,
-    params: &SessionParams,
+    asker: &Asker<'_>,
     r: &WriteChunkEnd,
     canmod: bool,
 ) -> Result<bool, Status> {
@@ -181,7 +328,7 @@ fn grow(
         return Ok(false);
     }
     let meta = txn.meta();
-    let node = rights::find_opened(meta, params.root_inode, r.inode)?;
+    let node = rights::find_opened(meta, asker.params.root_inode, r.inode)?;
     rights::need_file(&node)?;
     let (inode, length) = (node.inode, r.length);
     if length <= node.length() {

@@ -12,6 +12,7 @@ use mfs_proto::wire::List;
 
 use super::rights;
 use crate::context::Ctx;
+use crate::master;
 
 /// GETDIRSTATS 462.
 pub(super) fn dirstats(ctx: &Ctx<'_>, r: &InodeRequest, out: &mut Vec<u8>) -> Result<(), Status> {
@@ -136,7 +137,7 @@ pub(super) fn node(ctx: &Ctx<'_>, r: &info::NodeInfo, out: &mut Vec<u8>) -> Resu
             });
         }
         kind if kind.is_file_like() => {
-            let (chunks, continueid) = page_of_file(&node, r);
+            let (chunks, continueid) = page_of_file(&state, &node, r);
             encode(NodeInfoReply::File {
                 continueid,
                 length: node.length(),
@@ -165,7 +166,11 @@ fn page_of_directory(meta: &Metadata, node: &NodeInfo<'_>, r: &info::NodeInfo) -
 }
 
 /// Chunks from a slot on, and the slot where the next page begins (0: nowhere).
-fn page_of_file(node: &NodeInfo<'_>, r: &info::NodeInfo) -> (Vec<ChunkInfo>, u64) {
+fn page_of_file(
+    state: &master::State,
+    node: &NodeInfo<'_>,
+    r: &info::NodeInfo,
+) -> (Vec<ChunkInfo>, u64) {
     let mut chunks = Vec::new();
     if r.maxentries == 0 {
         return (chunks, 0);
@@ -180,8 +185,11 @@ fn page_of_file(node: &NodeInfo<'_>, r: &info::NodeInfo) -> (Vec<ChunkInfo>, u64
         chunks.push(ChunkInfo {
             chunkid,
             size: chunk_size(node.length(), slot),
-            // No chunkserver is connected that could have one.
-            copies: 0,
+            copies: state
+                .chunks
+                .machine
+                .usable_copies(&state.meta, chunkid)
+                .map_or(0, |n| n.min(255) as u8),
         });
         at = slot + 1;
     }

@@ -1,15 +1,18 @@
 //! TRUNCATE (spec 04 §7.3, spec 07 §7.4.10, §7.13.2).
 
+use mfs_chunks::{Grant, Reply as ChunkReplied, RequestId, TruncateRequest, truncates_chunk};
 use mfs_meta::op::Op;
 use mfs_meta::records::SessionParams;
-use mfs_meta::{CHUNK_BITS, CHUNK_SIZE, Metadata, NodeInfo, Status, TreeStats, W, eattr};
+use mfs_meta::{CHUNK_BITS, Metadata, NodeInfo, Status, TreeStats, W, eattr};
 use mfs_proto::client::Reply;
-use mfs_proto::client::data::{Truncate, TruncateReply, truncate_flags};
+use mfs_proto::client::data::{ChunkHasChanged, Truncate, TruncateReply, truncate_flags};
 use mfs_proto::register::disables;
 
+use super::asker::Asker;
 use super::attr::{self, Viewer};
 use super::rights::{self, User};
-use super::{notify, operation};
+use super::waiting::{self, Call, Progress};
+use super::{Done, notify, operation};
 use crate::context::Ctx;
 use crate::master::Txn;
 
@@ -24,33 +27,95 @@ struct Changed {
     announced: u64,
 }
 
+/// How setting a length goes on.
+enum Cut {
+    Done(Changed),
+    /// Chunkservers make the new end.
+    Later,
+    /// They have nothing to do.
+    Now(Grant),
+}
+
 /// TRUNCATE 464.
-pub(super) fn truncate(ctx: &Ctx<'_>, r: &Truncate<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
+pub(super) fn truncate(ctx: &Ctx<'_>, r: &Truncate<'_>, out: &mut Vec<u8>) -> Result<Done, Status> {
     ctx.count(operation::SETATTR);
-    let params = &ctx.conn.params;
-    check_enabled(params, r.flags)?;
-    rights::writable(params)?;
-    let user = User::new(params, &r.cred);
-    let session = ctx.session().id;
-    let mut txn = ctx.begin();
-    let node = may_truncate(txn.meta(), params, &user, r)?;
+    waiting::run(ctx, Call::Truncate(*r), out)
+}
+
+/// TRUNCATE up to the point where it is done, or waits.
+pub(super) fn execute(
+    txn: &mut Txn<'_>,
+    asker: &Asker<'_>,
+    id: RequestId,
+    r: &Truncate<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Progress, Status> {
+    check_enabled(asker.params, r.flags)?;
+    rights::writable(asker.params)?;
+    let user = User::new(asker.params, &r.cred);
+    let node = may_truncate(txn.meta(), asker.params, &user, r)?;
     let (inode, old) = (node.inode, node.length());
     let changed = if r.flags & truncate_flags::RESERVE != 0 {
-        reserve(&mut txn, inode, old, r)
+        reserve(txn, inode, old, r)?
     } else if r.flags & truncate_flags::UPDATE != 0 {
-        update(&mut txn, inode, old, r.length)
+        update(txn, inode, old, r.length)?
     } else {
-        set_length(&mut txn, params, inode, old, r)
-    }?;
+        match set_length(txn, asker, id, inode, old, r)? {
+            Cut::Done(changed) => changed,
+            Cut::Later => return Ok(Progress::Waits { length: old }),
+            Cut::Now(grant) => {
+                chunk_truncated(txn, asker, r, old, &grant, out)?;
+                return Ok(Progress::Answered);
+            }
+        }
+    };
     if r.flags & truncate_flags::UPDATE == 0 {
-        txn.live().cache.modify(inode, session);
+        txn.live().cache.modify(inode, asker.session.id);
     }
-    notify::length(&mut txn, inode, Some(session), changed.announced);
+    notify::length(txn, inode, Some(asker.session.id), changed.announced);
+    reply(txn, asker, r, inode, changed.prev_length, out)?;
+    Ok(Progress::Answered)
+}
+
+/// Chunkservers have made the new end, and the file has its new length: what follows, and the answer.
+pub(super) fn chunk_truncated(
+    txn: &mut Txn<'_>,
+    asker: &Asker<'_>,
+    r: &Truncate<'_>,
+    prev_length: u64,
+    grant: &Grant,
+    out: &mut Vec<u8>,
+) -> Result<(), Status> {
+    let root = asker.params.root_inode;
+    let inode = rights::find_opened(txn.meta(), root, r.inode)?.inode;
+    txn.live().append.forget(inode);
+    txn.live().cache.modify(inode, asker.session.id);
+    let message = Reply::ChunkHasChanged(ChunkHasChanged {
+        inode,
+        index: (r.length >> CHUNK_BITS) as u32,
+        chunkid: grant.chunk,
+        version: grant.version,
+        length: r.length,
+        truncated: 1,
+    });
+    notify::sessions(txn, inode, Some(asker.session.id), &message);
+    reply(txn, asker, r, inode, prev_length, out)
+}
+
+fn reply(
+    txn: &Txn<'_>,
+    asker: &Asker<'_>,
+    r: &Truncate<'_>,
+    inode: u32,
+    prev_length: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), Status> {
+    let viewer = Viewer::from(&User::new(asker.params, &r.cred));
     Reply::Truncate(TruncateReply {
-        prev_length: changed.prev_length,
-        attr: attr::record_of(txn.meta(), &Viewer::from(&user), inode, 0)?,
+        prev_length,
+        attr: attr::record_of(txn.meta(), &viewer, inode, 0)?,
     })
-    .encode(r.mid, ctx.version(), out);
+    .encode(r.mid, asker.version, out);
     Ok(())
 }
 
@@ -142,19 +207,19 @@ fn update(txn: &mut Txn<'_>, inode: u32, old: u64, length: u64) -> Result<Change
 
 fn set_length(
     txn: &mut Txn<'_>,
-    params: &SessionParams,
+    asker: &Asker<'_>,
+    id: RequestId,
     inode: u32,
     old: u64,
     r: &Truncate<'_>,
-) -> Result<Changed, Status> {
+) -> Result<Cut, Status> {
     let length = r.length;
-    let now = txn.now();
     let meta = txn.meta();
     if length < old {
-        rights::enabled(params, disables::TRUNCATE)?;
+        rights::enabled(asker.params, disables::TRUNCATE)?;
     }
     if length > old {
-        rights::enabled(params, disables::SETLENGTH)?;
+        rights::enabled(asker.params, disables::SETLENGTH)?;
         if length > LENGTH_MAX {
             return Err(Status::IndexTooBig);
         }
@@ -164,8 +229,19 @@ fn set_length(
             return Err(Status::Quota);
         }
     }
-    if length != old && !length.is_multiple_of(CHUNK_SIZE) {
-        needs_no_chunkserver(meta, inode, length, now)?;
+    if length != old && truncates_chunk(meta, inode, length) {
+        let request = TruncateRequest {
+            request: id,
+            inode,
+            length,
+            client_ip: asker.ip,
+            canmod: true,
+        };
+        let reply = txn.with_chunks_unsettled(|chunks, log| chunks.truncate(log, &request))?;
+        return Ok(match reply {
+            ChunkReplied::Later => Cut::Later,
+            ChunkReplied::Now(grant) => Cut::Now(grant),
+        });
     }
     let same = length == old && r.flags & truncate_flags::TIMEFIX != 0;
     txn.apply(&Op::Length {
@@ -174,23 +250,8 @@ fn set_length(
         canmod: !same,
     })?;
     txn.live().append.forget(inode);
-    Ok(Changed {
+    Ok(Cut::Done(Changed {
         prev_length: old,
         announced: length,
-    })
-}
-
-/// An end inside an existing chunk must be made by the chunkservers that hold it, and none is connected.
-fn needs_no_chunkserver(meta: &Metadata, inode: u32, length: u64, now: u32) -> Result<(), Status> {
-    let node = meta.node(inode).ok_or(Status::Enoent)?;
-    let id = node.chunk((length >> CHUNK_BITS) as u32);
-    if id == 0 {
-        return Ok(());
-    }
-    let chunk = meta.chunk(id).ok_or(Status::NoChunk)?;
-    Err(if chunk.locked_to >= now {
-        Status::Locked
-    } else {
-        Status::CsNotPresent
-    })
+    }))
 }

@@ -5,7 +5,6 @@ use mfs_meta::{Metadata, NodeInfo, ROOT, Status, X, eattr};
 use mfs_proto::client::attr::{ChunkZero, Lookup, LookupReply, lflags};
 use mfs_proto::client::{Reply, mattr};
 use mfs_proto::register::{disables, session_flags};
-use mfs_proto::wire::List;
 
 use super::attr::{self, Viewer};
 use super::rights::{self, User};
@@ -43,18 +42,20 @@ pub(super) fn lookup(ctx: &Ctx<'_>, r: &Lookup<'_>, out: &mut Vec<u8>) -> Result
             attr.mattr &= !mattr::ALLOW_DATA_CACHE;
         }
     }
-    let chunk_zero = if readable_file && params.disables & disables::READ == 0 {
-        chunk_zero(meta, node, ctx.now)
-    } else {
-        None
+    let mut reply = |chunk_zero: Option<ChunkZero<'_>>| {
+        Reply::Lookup(LookupReply {
+            inode: found.inode,
+            attr,
+            lflags: flags,
+            chunk_zero,
+        })
+        .encode(r.mid, ctx.version(), out);
     };
-    Reply::Lookup(LookupReply {
-        inode: found.inode,
-        attr,
-        lflags: flags,
-        chunk_zero,
-    })
-    .encode(r.mid, ctx.version(), out);
+    if readable_file && params.disables & disables::READ == 0 {
+        chunks::with_chunk_zero(&state, node, ctx.now, ctx.peer_ip(), reply);
+    } else {
+        reply(None);
+    }
     Ok(())
 }
 
@@ -120,17 +121,4 @@ fn access_flags(ctx: &Ctx<'_>, meta: &Metadata, user: &User, node: &NodeInfo<'_>
         flags |= lflags::RO_FILESYSTEM;
     }
     flags
-}
-
-/// Data of the only chunk of a file, if it can be read at once.
-fn chunk_zero(meta: &Metadata, node: &NodeInfo<'_>, now: u32) -> Option<ChunkZero<'static>> {
-    if node.slots() != 1 {
-        return None;
-    }
-    let (chunkid, version) = chunks::readable(meta, node, 0, now).ok()?;
-    Some(ChunkZero {
-        chunkid,
-        version,
-        locations: List::EMPTY,
-    })
 }

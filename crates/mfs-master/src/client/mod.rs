@@ -5,6 +5,7 @@
 //! nothing but a status.
 
 mod archive;
+mod asker;
 mod attr;
 mod chunks;
 mod info;
@@ -27,13 +28,18 @@ mod statfs;
 mod trash;
 mod tree;
 mod upkeep;
+mod waiting;
 mod xattr;
 
 use mfs_meta::Status;
 use mfs_proto::client::{Request, status_reply};
 
+pub(crate) use upkeep::VERSION_TEXT;
+
 use crate::context::{Ctx, Handled};
 use crate::live::locks::Verdict;
+
+pub(crate) use waiting::Waiting;
 
 /// Indexes of the operation counters of a session (spec 04 §14).
 mod operation {
@@ -52,6 +58,7 @@ mod operation {
     pub(super) const READDIR: usize = 12;
     pub(super) const OPEN: usize = 13;
     pub(super) const READ: usize = 14;
+    pub(super) const WRITE: usize = 15;
 }
 
 /// What became of a request whose handler found nothing wrong.
@@ -115,11 +122,11 @@ fn execute(ctx: &Ctx<'_>, request: &Request<'_>, out: &mut Vec<u8>) -> Result<Do
         Q::Access(r) => status(attr::access(ctx, r)),
         Q::Readdir(r) => answered(readdir::readdir(ctx, r, out)),
         Q::Open(r) => answered(open::open(ctx, r, out)),
-        Q::ReadChunk(r) => answered(chunks::read(ctx, r, out)),
-        Q::WriteChunk(r) => answered(chunks::write(ctx, r)),
+        Q::ReadChunk(r) => chunks::read(ctx, r, out),
+        Q::WriteChunk(r) => chunks::write(ctx, r, out),
         Q::WriteChunkEnd(r) => status(chunks::write_end(ctx, r)),
         Q::Create(r) => answered(open::create(ctx, r, out)),
-        Q::Truncate(r) => answered(length::truncate(ctx, r, out)),
+        Q::Truncate(r) => length::truncate(ctx, r, out),
         Q::Setattr(r) => answered(setattr::setattr(ctx, r, out)),
         Q::Unlink(r) => answered(remove::unlink(ctx, r, out)),
         Q::Rmdir(r) => answered(remove::rmdir(ctx, r, out)),

@@ -23,14 +23,12 @@ pub(super) fn append(ctx: &Ctx<'_>, r: &AppendSlice<'_>) -> Result<(), Status> {
     }
     rights::writable(params)?;
     let user = User::new(params, &r.cred);
-    let session = ctx.session().id;
     let mut txn = ctx.begin();
     let plan = plan_append(txn.meta(), params, &user, r)?;
     let inode = plan.inode;
     if let Some(op) = plan.op {
+        // Nothing that anybody has read or been promised changes: pages and reservations stay good.
         txn.apply(&op)?;
-        txn.live().append.forget(inode);
-        txn.live().cache.modify(inode, session);
     }
     notify::length(&mut txn, inode, None, plan.length);
     Ok(())
@@ -52,9 +50,9 @@ fn plan_append(
     r: &AppendSlice<'_>,
 ) -> Result<Append, Status> {
     let source = rights::find(meta, params.root_inode, r.inode_src)?;
+    let target = rights::find(meta, params.root_inode, r.inode)?;
     rights::need_file(&source)?;
     user.need(meta, source.inode, R)?;
-    let target = rights::find(meta, params.root_inode, r.inode)?;
     rights::need_file(&target)?;
     rights::lacks(&target, eattr::IMMUTABLE)?;
     user.need(meta, target.inode, W)?;
@@ -156,8 +154,7 @@ fn may_make(
     }
     user.need(meta, dir.inode, WX)?;
     meta.check_snapshot(source.inode, dir.inode, r.name, r.smode)?;
-    if !source.kind().is_detached() && !meta.quota_allows_snapshot(source.inode, dir.inode, r.name)
-    {
+    if !meta.quota_allows_snapshot(source.inode, dir.inode, r.name) {
         return Err(Status::Quota);
     }
     Ok((source.inode, dir.inode))

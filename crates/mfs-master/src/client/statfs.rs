@@ -53,18 +53,17 @@ impl Space {
     }
 }
 
-/// Space that connected chunkservers report: no chunkserver is served yet, so there is none.
-const CONNECTED: Space = Space {
-    total: 0,
-    avail: 0,
-    free: 0,
-};
-
 /// STATFS 402.
 pub(super) fn statfs(ctx: &Ctx<'_>, r: &MidRequest, out: &mut Vec<u8>) -> Result<(), Status> {
     ctx.count(operation::STATFS);
     let state = ctx.read();
-    let reply = figures(&state.meta, ctx.conn.params.root_inode, CONNECTED);
+    let space = state.chunks.machine.system_space();
+    let space = Space {
+        total: space.total,
+        avail: space.available,
+        free: space.free,
+    };
+    let reply = figures(&state.meta, ctx.conn.params.root_inode, space);
     Reply::Statfs(reply).encode(r.mid, ctx.version(), out);
     Ok(())
 }

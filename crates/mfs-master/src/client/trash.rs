@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use mfs_meta::op::Op;
 use mfs_meta::records::{Kind, SessionParams};
-use mfs_meta::{Child, Status, TRASH_BUCKETS};
+use mfs_meta::{Child, Status, TRASH_BUCKETS, eattr};
 use mfs_proto::client::attr::AttrReply;
 use mfs_proto::client::trash::{
     DetachedEntry, DetachedReply, GetDetachedAttr, Gettrash, Settrashpath, TrashPathReply,
@@ -111,7 +111,11 @@ pub(super) fn attr(ctx: &Ctx<'_>, r: &GetDetachedAttr, out: &mut Vec<u8>) -> Res
         .node(r.inode)
         .filter(|node| wanted.contains(&node.kind()))
         .ok_or(Status::Enoent)?;
-    let attr = attr::record(&state.meta, &Viewer::SUPERUSER, &node, 0);
+    let mut attr = attr::record(&state.meta, &Viewer::SUPERUSER, &node, 0);
+    if node.eattr() & eattr::NOOWNER != 0 {
+        // Everybody has the rights of the owner, who is shown as he is.
+        attr.mode = (attr.mode & 0o7700) | ((attr.mode >> 6 & 7) * 0o11);
+    }
     Reply::GetDetachedAttr(AttrReply { attr }).encode(r.mid, ctx.version(), out);
     Ok(())
 }

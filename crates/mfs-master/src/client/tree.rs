@@ -71,11 +71,7 @@ fn quota_for(meta: &Metadata, dir: u32, add: &TreeStats) -> Result<(), Status> {
 
 fn made(txn: &mut Txn<'_>, op: &Op<'_>, dir_eattr: u8) -> Result<Made, Status> {
     match txn.apply(op)? {
-        Outcome::Inode(inode) => {
-            // The number may have been another file's.
-            txn.live().cache.forget(inode);
-            Ok(Made { inode, dir_eattr })
-        }
+        Outcome::Inode(inode) => Ok(Made { inode, dir_eattr }),
         _ => Err(Status::Io),
     }
 }

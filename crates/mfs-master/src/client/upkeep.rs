@@ -15,9 +15,10 @@ use mfs_proto::register::session_flags;
 
 use crate::context::Ctx;
 use crate::live::locks;
+use crate::master::Txn;
 
 /// The version as text, in the form that clients know from the master that this one replaces.
-const VERSION_TEXT: &[u8] = b"3.0.117-1";
+pub(crate) const VERSION_TEXT: &[u8] = b"3.0.117-1";
 
 /// Seconds after which a relative access time is renewed in any case.
 const RELATIVE_MAX: u32 = 86_400;
@@ -28,7 +29,8 @@ fn is_access_noted(mode: AccessTimeMode, node: &NodeInfo<'_>, time: u32) -> bool
     let relative = || {
         (old <= ctime && time >= ctime)
             || (old <= mtime && time >= mtime)
-            || u64::from(old) + u64::from(RELATIVE_MAX) < u64::from(time)
+            // Times wrap: one of the last day that 32 bits can hold is taken as old (spec 07 §7.5.4).
+            || old.wrapping_add(RELATIVE_MAX) < time
     };
     let is_file = node.kind().is_file_like();
     old != time
@@ -49,16 +51,22 @@ pub(super) fn is_atime_due(ctx: &Ctx<'_>, node: &NodeInfo<'_>) -> bool {
 /// Notes that an object was read just now. Takes the state exclusively only if that changes something.
 pub(super) fn touch_atime(ctx: &Ctx<'_>, inode: u32) {
     let mode = ctx.master.config().atime_mode;
-    let due = |meta: &Metadata, time: u32| {
-        meta.node(inode)
-            .is_some_and(|node| is_access_noted(mode, &node, time))
-    };
-    if !due(&ctx.read().meta, ctx.now) {
+    let due = ctx
+        .read()
+        .meta
+        .node(inode)
+        .is_some_and(|node| is_access_noted(mode, &node, ctx.now));
+    if !due {
         return;
     }
-    let mut txn = ctx.begin();
+    touch_atime_in(&mut ctx.begin(), mode, inode);
+}
+
+/// As [`touch_atime`], in an exclusive section.
+pub(super) fn touch_atime_in(txn: &mut Txn<'_>, mode: AccessTimeMode, inode: u32) {
     let now = txn.now();
-    if due(txn.meta(), now)
+    let node = txn.meta().node(inode);
+    if node.is_some_and(|node| is_access_noted(mode, &node, now))
         && let Err(status) = txn.apply(&Op::Access { inode })
     {
         tracing::error!(inode, %status, "access time can't be set");
@@ -205,31 +213,9 @@ pub(super) fn version(ctx: &Ctx<'_>, r: &GetVersion, out: &mut Vec<u8>) -> Resul
 /// GET_CONFIG 80. Anybody may ask, so secrets are not told.
 pub(super) fn config(ctx: &Ctx<'_>, r: &GetConfig<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
     let config = ctx.master.config();
-    let value = std::str::from_utf8(r.option)
-        .ok()
-        .filter(|&name| !is_secret(name))
-        .and_then(|name| config.raw(name))
-        .unwrap_or_default();
     Reply::Config(ConfigReply {
-        value: value.as_bytes(),
+        value: config.told(r.option).as_bytes(),
     })
     .encode(r.mid, ctx.version(), out);
     Ok(())
-}
-
-fn is_secret(option: &str) -> bool {
-    MasterConfig::OPTIONS
-        .iter()
-        .any(|spec| spec.secret && spec.name == option)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_secret;
-
-    #[test]
-    fn secrets_are_known() {
-        assert!(is_secret("AUTH_CODE"));
-        assert!(!is_secret("DATA_PATH"));
-    }
 }

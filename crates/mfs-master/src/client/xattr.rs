@@ -120,8 +120,10 @@ pub(super) fn get_acl(ctx: &Ctx<'_>, r: &Getfacl, out: &mut Vec<u8>) -> Result<(
     let state = ctx.read();
     let meta = &state.meta;
     let node = rights::find(meta, ctx.conn.params.root_inode, r.inode)?;
-    let kind = AclType::from_u8(r.acl_type).ok_or(Status::Einval)?;
-    let acl = meta.acl(node.inode, kind).ok_or(Status::Enoattr)?;
+    // There is no ACL of a kind that does not exist.
+    let acl = AclType::from_u8(r.acl_type)
+        .and_then(|kind| meta.acl(node.inode, kind))
+        .ok_or(Status::Enoattr)?;
     let users = entries(&acl.named_users);
     let groups = entries(&acl.named_groups);
     Reply::Getfacl(Acl {

@@ -14,6 +14,7 @@ mod systemd;
 mod user;
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,6 +35,10 @@ use systemd::Systemd;
 
 /// The exit code of everything that failed.
 const FAILED: u8 = 1;
+
+/// Threads for connections and jobs, also on one core: while one of them writes lines for its connection, the others
+/// must not wait.
+const MIN_WORKERS: usize = 2;
 
 /// The whole program, from the command line of this process to its exit code, around service `S`.
 pub fn main<S: Service>() -> ExitCode {
@@ -232,7 +237,9 @@ fn serve<S: Service>(context: StartContext, starter: Starter) -> Result<()> {
     let ident = ident(&context.config).to_owned();
     let terminal = context.terminal.clone();
     terminal.line(format_args!("initializing {ident} modules ..."));
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(MIN_WORKERS))
         .enable_all()
         .thread_name("mfsmaster")
         .build()

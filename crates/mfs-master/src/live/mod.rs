@@ -57,6 +57,14 @@ impl Live {
         }
     }
 
+    /// Sends a whole frame that nobody asked for to every mount whose client version `understands` it. It leaves
+    /// when all lines below `version` are safe.
+    pub fn notify_all_if(&self, understands: impl Fn(Version) -> bool, frame: &[u8], version: u64) {
+        for session in self.sessions.connected() {
+            self.notify_if(session, &understands, frame, version);
+        }
+    }
+
     /// Sends the answer of a request that had to wait: to the connection that it came from, or, when the
     /// client has connected again meanwhile, to the session's latest one. False if the session has no
     /// connection; the answer is lost then. It leaves when all lines below `version` are safe.

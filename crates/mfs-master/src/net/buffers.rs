@@ -6,6 +6,9 @@ use std::cell::RefCell;
 /// Bytes that one receive can take.
 pub(super) const INPUT: usize = 64 * 1024;
 
+/// What is left of a request that has just begun; a buffer of its own size is enough for it.
+const SMALL: usize = INPUT / 16;
+
 /// A buffer that has grown beyond this is given back to the system.
 const KEEP_MAX: usize = 256 * 1024;
 
@@ -36,12 +39,45 @@ pub(super) fn give(mut buffer: Vec<u8>) {
     });
 }
 
+/// Keeps the rest of a run of frames until more arrives: a few bytes do not keep a whole buffer, or a thousand
+/// clients that stop in the middle of a request would hold a thousand of them.
+pub(super) fn keep(input: &mut Vec<u8>) {
+    if input.len() <= SMALL && input.capacity() > SMALL {
+        let rest = input.as_slice().into();
+        give(std::mem::replace(input, rest));
+    }
+}
+
 /// Makes room for the next receive: [`INPUT`] bytes, or as much again as an unfinished frame has delivered.
 /// Memory follows what has arrived, never the length that a header announces.
 pub(super) fn reserve(input: &mut Vec<u8>) {
-    if input.capacity() == 0 {
-        *input = take();
+    if input.capacity() <= SMALL {
+        let rest = std::mem::replace(input, take());
+        input.extend_from_slice(&rest);
     } else if input.capacity() - input.len() < INPUT / 4 {
         input.reserve(INPUT.max(input.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_has_arrived() {
+        let mut input = Vec::new();
+        reserve(&mut input);
+        assert!(input.capacity() >= INPUT);
+        input.extend_from_slice(b"begun");
+        keep(&mut input);
+        assert!(input.capacity() <= SMALL);
+        reserve(&mut input);
+        assert!(input.capacity() >= INPUT);
+        assert_eq!(input, b"begun");
+        input.resize(10 * INPUT, 7);
+        keep(&mut input);
+        reserve(&mut input);
+        assert_eq!(input.len(), 10 * INPUT);
+        assert!(input.capacity() <= 40 * INPUT);
     }
 }

@@ -1,6 +1,5 @@
-//! The task of a connection: receive, execute every complete frame, commit once, send once.
+//! A connection of a mount or a tool: its requests are executed one after the other.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use mfs_proto::client::{Request, State, allowed};
 use mfs_proto::frame::{CLIENT_MAX_PAYLOAD, Frame, Frames};
 use mfs_proto::register::Challenge;
 
-use super::buffers;
+use super::drive::{End, Executed, Protocol, drive};
 use super::link::Link;
 use crate::client;
 use crate::context::{Ctx, Handled};
@@ -74,27 +73,14 @@ impl Conn {
     }
 }
 
-/// Why a connection ended.
-enum End {
-    /// The client closed it.
-    Closed,
-    /// The socket failed.
-    Failed(io::Error),
-    /// The master closes it.
-    Reason(&'static str),
-    /// The client said something that is no request.
-    Malformed(String),
-    /// After the answer to CLOSESESSION.
-    SessionClosed,
-}
-
 /// Serves a connection to its end.
 pub(super) async fn serve(master: Arc<Master>, link: Arc<Link>) {
     let mut guest = Guest {
         conn: Conn::new(link, master.connections.no_session()),
         master,
     };
-    let end = guest.run().await;
+    let link = Arc::clone(&guest.conn.link);
+    let end = drive(&guest.master, &link, &mut guest.conn).await;
     guest.log(&end);
 }
 
@@ -114,103 +100,15 @@ impl Drop for Guest {
     }
 }
 
-/// What became of a batch.
-#[derive(Default)]
-struct Executed {
-    /// Bytes of the frames that were executed.
-    consumed: usize,
-    /// There may be more complete frames.
-    more: bool,
-    end: Option<End>,
-}
-
 impl Guest {
-    async fn run(&mut self) -> End {
-        let mut input = Vec::new();
-        loop {
-            let link = &self.conn.link;
-            let readable = tokio::select! {
-                readable = link.readable() => match readable {
-                    Ok(()) => true,
-                    Err(error) => return End::Failed(error),
-                },
-                () = link.woken() => false,
-            };
-            if let Some(reason) = link.closing() {
-                return End::Reason(reason);
-            }
-            let mut closed = false;
-            if readable {
-                buffers::reserve(&mut input);
-                match link.receive(&mut input, self.master.connections.tick()) {
-                    Ok(count) => closed = count == 0,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return End::Failed(error),
-                }
-            }
-            if let Err(end) = self.turn(&mut input).await {
-                return end;
-            }
-            if closed {
-                return End::Closed;
-            }
-        }
-    }
-
-    /// Executes everything that is complete in `input` and sends the answers and the mail.
-    async fn turn(&mut self, input: &mut Vec<u8>) -> Result<(), End> {
-        loop {
-            let mut out = buffers::take();
-            let batch = Batch::default();
-            let link = Arc::clone(&self.conn.link);
-            link.set_busy(true, 0);
-            let executed = execute(&self.master, &mut self.conn, input, &mut out, &batch);
-            let mail = link.take_mail(&mut out);
-            let commit = batch.commit.get().max(mail);
-            drop(batch);
-            input.drain(..executed.consumed);
-            if input.is_empty() {
-                buffers::give(std::mem::take(input));
-            }
-            let connections = &self.master.connections;
-            if out.is_empty() {
-                self.master.gate.hasten(commit);
-            } else {
-                if !self.master.gate.is_safe(commit) {
-                    // Connections that are ready now execute first: their lines go into the same write.
-                    tokio::task::yield_now().await;
-                    self.master.gate.commit(commit).await;
-                }
-                if let Err(error) = link.send(&out, connections.ticks()).await {
-                    return Err(link.closing().map_or(End::Failed(error), End::Reason));
-                }
-            }
-            if self.conn.state != State::Unregistered {
-                link.greet();
-            }
-            link.set_busy(false, connections.tick());
-            buffers::give(out);
-            if let Some(end) = executed.end {
-                link.finish();
-                return Err(end);
-            }
-            if !executed.more {
-                return Ok(());
-            }
-            if let Some(reason) = link.closing() {
-                return Err(End::Reason(reason));
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
     fn log(&self, end: &End) {
         let peer = self.conn.peer;
         let session = self.conn.session.id;
         match end {
-            End::Closed | End::SessionClosed => {
+            End::Closed | End::Farewell => {
                 tracing::debug!(%peer, session, "connection closed by the client");
             }
+            _ if !self.master.connections.complaints().admit(peer) => {}
             End::Failed(error) => tracing::info!(%peer, session, %error, "connection lost"),
             End::Reason(reason) => tracing::info!(%peer, session, "connection closed: {reason}"),
             End::Malformed(what) => {
@@ -220,44 +118,46 @@ impl Guest {
     }
 }
 
-/// Executes the complete frames of `input`, a bounded number of them.
-fn execute(
-    master: &Master,
-    conn: &mut Conn,
-    input: &[u8],
-    out: &mut Vec<u8>,
-    batch: &Batch,
-) -> Executed {
-    let mut executed = Executed::default();
-    if input.is_empty() {
-        return executed;
-    }
-    let now = master.clock.now();
-    let mut frames = Frames::new(input, CLIENT_MAX_PAYLOAD);
-    let mut count = 0;
-    loop {
-        if count == BATCH_FRAMES || out.len() >= BATCH_OUTPUT {
-            executed.more = true;
-            break;
-        }
-        match frames.next_frame() {
-            Ok(Some(frame)) => {
-                count += 1;
-                let mut ctx = Ctx::new(master, conn, now, batch);
-                if let Err(end) = handle(&mut ctx, &frame, out) {
-                    executed.end = Some(end);
+impl Protocol for Conn {
+    fn execute(
+        &mut self,
+        master: &Master,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        batch: &Batch,
+    ) -> Executed {
+        let mut executed = Executed::default();
+        let now = master.clock.now();
+        let mut frames = Frames::new(input, CLIENT_MAX_PAYLOAD);
+        let mut count = 0;
+        loop {
+            if count == BATCH_FRAMES || out.len() >= BATCH_OUTPUT {
+                executed.more = true;
+                break;
+            }
+            match frames.next_frame() {
+                Ok(Some(frame)) => {
+                    count += 1;
+                    let mut ctx = Ctx::new(master, self, now, batch);
+                    if let Err(end) = handle(&mut ctx, &frame, out) {
+                        executed.end = Some(end);
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    executed.end = Some(End::Malformed(error.to_string()));
                     break;
                 }
             }
-            Ok(None) => break,
-            Err(error) => {
-                executed.end = Some(End::Malformed(error.to_string()));
-                break;
-            }
         }
+        executed.consumed = frames.consumed();
+        executed
     }
-    executed.consumed = frames.consumed();
-    executed
+
+    fn is_registered(&self) -> bool {
+        self.state != State::Unregistered
+    }
 }
 
 /// Executes one frame.
@@ -279,12 +179,12 @@ fn handle(ctx: &mut Ctx<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(),
         Request::Register(register) => match session::register(ctx, &register, out) {
             session::Registered::Done => Handled::Done,
             session::Registered::Refused(reason) => Handled::Close(reason),
-            session::Registered::SessionClosed => return Err(End::SessionClosed),
+            session::Registered::SessionClosed => return Err(End::Farewell),
         },
         request => client::handle(ctx, request, out),
     };
     match handled {
         Handled::Done | Handled::Later => Ok(()),
-        Handled::Close(reason) => Err(End::Reason(reason)),
+        Handled::Close(reason) => Err(End::Reason(reason.into())),
     }
 }

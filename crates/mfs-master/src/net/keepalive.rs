@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::link::Limits;
+use super::link::{Limits, Link, Party};
 use crate::master::Master;
 
 /// Length of a tick.
@@ -18,13 +18,34 @@ const TICK: Duration = Duration::from_millis(250);
 /// Each connection is looked at once in so many ticks: a second.
 const ROUND: u32 = 4;
 
-/// Spec 04 §2.5: a NOP after a second without sending, the end after more than 10 s without receiving. A client
-/// that takes nothing for 30 s while answers wait for it ends as well.
-const LIMITS: Limits = Limits {
+/// Whoever takes nothing for 30 s while something waits for it ends.
+const STUCK: i32 = 30 * ROUND as i32;
+
+/// Clients (spec 04 §2.5): a NOP after a second without sending, the end after more than 10 s without receiving.
+const CLIENT: Limits = Limits {
     idle: ROUND as i32,
     silent: 10 * ROUND as i32,
-    stuck: 30 * ROUND as i32,
+    stuck: STUCK,
 };
+
+fn limits_of(link: &Link) -> Limits {
+    match link.party() {
+        Party::Client => CLIENT,
+        Party::Chunkserver => chunkserver(link.timeout()),
+    }
+}
+
+/// Chunkservers (spec 05 §1.3): a NOP after a third of the time-out without sending, the end after all of it
+/// without receiving.
+fn chunkserver(timeout: u32) -> Limits {
+    let ticks = i32::try_from(timeout.saturating_mul(ROUND)).unwrap_or(i32::MAX);
+    Limits {
+        // Looked at once a round: it must not come a round too late.
+        idle: (ticks / 3 - ROUND as i32).max(1),
+        silent: ticks,
+        stuck: STUCK,
+    }
+}
 
 /// The running thread; it ends when this is dropped.
 pub struct KeepAlive {
@@ -85,9 +106,27 @@ fn run(master: &Master, stop: &AtomicBool) {
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(1);
         let slot = u64::from(tick % ROUND);
+        if slot == 0 {
+            connections.complaints().sweep();
+        }
         connections.collect(&mut links, |link| link.id() % u64::from(ROUND) == slot);
         for link in links.drain(..) {
-            link.keep_alive(tick, &LIMITS);
+            link.keep_alive(tick, &limits_of(&link));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunkservers_choose_their_time_out() {
+        let usual = chunkserver(10);
+        assert_eq!((usual.idle, usual.silent), (9, 40));
+        let longest = chunkserver(65_535);
+        assert_eq!(longest.silent, 262_140);
+        assert!(longest.idle < longest.silent / 3);
+        assert!(chunkserver(0).idle > 0);
     }
 }

@@ -17,8 +17,24 @@ use tokio::sync::Notify;
 /// closed; it connects again and forgets what it had cached.
 pub const MAILBOX_MAX: usize = 4 << 20;
 
-/// What the keep-alive sends: type 0, length 4, message id 0 (spec 04 §2.5).
-pub(super) const NOP: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+/// Who is at the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// A mount, a tool or a monitor.
+    Client,
+    /// A chunkserver.
+    Chunkserver,
+}
+
+impl Party {
+    /// What the keep-alive sends: type 0 and, for clients, message id 0 (spec 04 §2.5, spec 05 §3.1).
+    const fn nop(self) -> &'static [u8] {
+        match self {
+            Party::Client => &[0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0],
+            Party::Chunkserver => &[0; 8],
+        }
+    }
+}
 
 /// Frames from others, waiting for the connection's task.
 #[derive(Default)]
@@ -30,8 +46,11 @@ struct Mailbox {
 /// A connection as others see it.
 pub struct Link {
     id: u64,
+    party: Party,
     peer: Ipv4Addr,
     stream: TcpStream,
+    /// Seconds of silence that end the connection of a chunkserver.
+    timeout: AtomicU32,
     state: AtomicU8,
     version: AtomicU32,
     mailbox: Mutex<Mailbox>,
@@ -52,11 +71,20 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, peer: Ipv4Addr, stream: TcpStream, tick: u32) -> Link {
+    pub(super) fn new(
+        id: u64,
+        party: Party,
+        peer: Ipv4Addr,
+        stream: TcpStream,
+        timeout: u32,
+        tick: u32,
+    ) -> Link {
         Link {
             id,
+            party,
             peer,
             stream,
+            timeout: AtomicU32::new(timeout),
             state: AtomicU8::new(code(State::Unregistered)),
             version: AtomicU32::new(0),
             mailbox: Mutex::default(),
@@ -87,6 +115,21 @@ impl Link {
     #[must_use]
     pub fn version(&self) -> Version {
         Version(self.version.load(Ordering::Relaxed))
+    }
+
+    /// Who is at the other side.
+    pub(super) fn party(&self) -> Party {
+        self.party
+    }
+
+    /// Seconds of silence that end the connection of a chunkserver.
+    pub(super) fn timeout(&self) -> u32 {
+        self.timeout.load(Ordering::Relaxed)
+    }
+
+    /// Sets the time-out that the chunkserver wants.
+    pub(crate) fn set_timeout(&self, seconds: u32) {
+        self.timeout.store(seconds, Ordering::Relaxed);
     }
 
     /// Whether a mount has registered on it.
@@ -202,7 +245,8 @@ impl Link {
         self.sent
             .store(tick.load(Ordering::Relaxed), Ordering::Relaxed);
         let left = usize::from(self.nop_left.swap(0, Ordering::Relaxed));
-        let rest = NOP.get(NOP.len() - left..).unwrap_or_default();
+        let nop = self.party.nop();
+        let rest = nop.get(nop.len() - left..).unwrap_or_default();
         self.send_all(rest, tick).await?;
         self.send_all(bytes, tick).await
     }
@@ -251,8 +295,12 @@ impl Link {
             self.close("it was silent for too long");
             return;
         }
-        // A client that registers takes the next frame for its answer.
-        let quiet = self.is_tools() || (busy && !self.greeted.load(Ordering::Acquire));
+        // Who registers takes the next frame for the answer.
+        let greeted = self.greeted.load(Ordering::Acquire);
+        let quiet = match self.party {
+            Party::Client => self.is_tools() || (busy && !greeted),
+            Party::Chunkserver => !greeted,
+        };
         if !quiet && since(&self.sent) >= limits.idle {
             self.send_nop(tick);
         }
@@ -268,8 +316,9 @@ impl Link {
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Errors show up in the connection's task.
-        if let Ok(count) = rustix::net::send(&self.stream, &NOP, flags) {
-            let left = NOP.len().saturating_sub(count);
+        let nop = self.party.nop();
+        if let Ok(count) = rustix::net::send(&self.stream, nop, flags) {
+            let left = nop.len().saturating_sub(count);
             self.nop_left
                 .store(u8::try_from(left).unwrap_or(0), Ordering::Relaxed);
             self.sent.store(tick, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 
+use super::link::Party;
 use crate::master::Master;
 
 /// Connections that may wait to be accepted (spec 04 §2.8).
@@ -142,8 +143,9 @@ impl Listener {
             socket,
         } = self;
         let task = match port {
-            Port::Clients => tokio::spawn(accept_clients(master, socket)),
-            Port::Metaloggers | Port::Chunkservers => tokio::spawn(turn_away(socket, port)),
+            Port::Clients => tokio::spawn(accept_all(master, Party::Client, socket)),
+            Port::Chunkservers => tokio::spawn(accept_all(master, Party::Chunkserver, socket)),
+            Port::Metaloggers => tokio::spawn(turn_away(socket, port)),
         };
         Serving {
             port,
@@ -251,13 +253,14 @@ fn find_service(services: &str, name: &str) -> Option<u16> {
     })
 }
 
-async fn accept_clients(master: Arc<Master>, socket: TcpListener) {
+async fn accept_all(master: Arc<Master>, party: Party, socket: TcpListener) {
     let mut failures = Notices::default();
     let mut refusals = Notices::default();
     loop {
         match accept(&socket).await {
             Ok((stream, peer)) => {
-                if !master.connections.accept(&master, stream, peer) && refusals.due() {
+                let accepted = master.connections.accept(&master, party, stream, peer);
+                if !accepted && refusals.due() {
                     tracing::error!(
                         %peer,
                         connections = master.connections.len(),

@@ -1,7 +1,10 @@
-//! The client port: listener, connections, keep-alive (spec 04 §2).
+//! The ports: listeners, connections, keep-alive (spec 04 §2).
 
+mod budget;
 mod buffers;
+mod complaints;
 mod connection;
+mod drive;
 mod keepalive;
 mod link;
 mod listen;
@@ -16,10 +19,15 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 pub use connection::Conn;
+pub(crate) use drive::{End, Executed, Protocol, drive};
 pub use keepalive::KeepAlive;
+pub(crate) use link::Party;
 pub use link::{Link, MAILBOX_MAX};
 pub use listen::{ListenError, Listener, Port, Ports};
 
+use self::budget::Budget;
+use self::complaints::Complaints;
+use crate::chunks;
 use crate::live::LiveSession;
 use crate::master::Master;
 
@@ -29,7 +37,10 @@ const RESERVED_FILES: u64 = 256;
 /// Connections that are accepted in any case.
 const MIN_CONNECTIONS: usize = 64;
 
-/// Everyone who is connected to the client port.
+/// Connections of chunkservers beyond the limit that ends those of clients: clients must not keep them out.
+const CHUNKSERVERS: usize = RESERVED_FILES as usize / 2;
+
+/// Everyone who is connected.
 pub struct Connections {
     links: Mutex<HashMap<u64, Arc<Link>>>,
     next: AtomicU64,
@@ -39,6 +50,8 @@ pub struct Connections {
     /// Told when the last connection has ended.
     empty: Notify,
     none: Arc<LiveSession>,
+    budget: Budget,
+    complaints: Complaints,
     /// Most connections at a time: a flood of them must not keep the changelog from being opened.
     limit: usize,
 }
@@ -52,6 +65,8 @@ impl Default for Connections {
             closing: AtomicBool::new(false),
             empty: Notify::new(),
             none: Arc::new(LiveSession::none()),
+            budget: Budget::default(),
+            complaints: Complaints::default(),
             limit: connection_limit(),
         }
     }
@@ -59,20 +74,35 @@ impl Default for Connections {
 
 impl Connections {
     /// Starts to serve an accepted connection; false if there are too many, and it is closed.
-    pub fn accept(&self, master: &Arc<Master>, stream: TcpStream, peer: Ipv4Addr) -> bool {
+    pub(crate) fn accept(
+        &self,
+        master: &Arc<Master>,
+        party: Party,
+        stream: TcpStream,
+        peer: Ipv4Addr,
+    ) -> bool {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::new(Link::new(id, peer, stream, self.tick()));
+        let timeout = master.config().matocs_timeout;
+        let link = Arc::new(Link::new(id, party, peer, stream, timeout, self.tick()));
+        let limit = match party {
+            Party::Client => self.limit,
+            Party::Chunkserver => self.limit.saturating_add(CHUNKSERVERS),
+        };
         {
             let mut links = self.links.lock();
             if self.are_closing() {
                 return true;
             }
-            if links.len() >= self.limit {
+            if links.len() >= limit {
                 return false;
             }
             links.insert(id, Arc::clone(&link));
         }
-        tokio::spawn(connection::serve(Arc::clone(master), link));
+        let master = Arc::clone(master);
+        match party {
+            Party::Client => drop(tokio::spawn(connection::serve(master, link))),
+            Party::Chunkserver => drop(tokio::spawn(chunks::serve(master, link))),
+        }
         true
     }
 
@@ -87,11 +117,22 @@ impl Connections {
         &self.tick
     }
 
+    /// Memory for requests that are not complete.
+    fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Lines of the log about single clients.
+    pub(crate) fn complaints(&self) -> &Complaints {
+        &self.complaints
+    }
+
     fn no_session(&self) -> &Arc<LiveSession> {
         &self.none
     }
 
-    fn remove(&self, id: u64) {
+    /// Takes a connection that has ended from the list.
+    pub(crate) fn remove(&self, id: u64) {
         let mut links = self.links.lock();
         links.remove(&id);
         if links.is_empty() {
@@ -132,7 +173,8 @@ impl Connections {
         }
     }
 
-    fn are_closing(&self) -> bool {
+    /// Whether nobody is let in any more: the master stops.
+    pub(crate) fn are_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 

@@ -9,6 +9,7 @@
     reason = "tests; in helper functions clippy does not see that"
 )]
 
+mod cluster;
 mod ours;
 mod recording;
 mod replay;

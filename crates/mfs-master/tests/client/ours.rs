@@ -18,7 +18,7 @@ const WEEK: u32 = 604_800;
 
 const EVERYTHING: u64 = u64::MAX;
 
-fn root() -> Cred<'static> {
+pub(crate) fn root() -> Cred<'static> {
     Cred::new(0, &[0])
 }
 
@@ -27,7 +27,7 @@ fn user() -> Cred<'static> {
 }
 
 /// Sends a request and gives its answer to `look`.
-fn ask<T>(
+pub(crate) fn ask<T>(
     client: &mut Client,
     request: &Request<'_>,
     look: impl FnOnce(Result<Reply<'_>, Status>) -> T,
@@ -48,12 +48,12 @@ fn ask<T>(
     }
 }
 
-fn status(client: &mut Client, request: &Request<'_>) -> Status {
+pub(crate) fn status(client: &mut Client, request: &Request<'_>) -> Status {
     ask(client, request, |answer| answer.err().unwrap_or(Status::OK))
 }
 
 /// The number of the object that an answer tells of.
-fn made(client: &mut Client, request: &Request<'_>) -> u32 {
+pub(crate) fn made(client: &mut Client, request: &Request<'_>) -> u32 {
     ask(client, request, |answer| match answer {
         Ok(Reply::Create(reply)) => reply.inode,
         Ok(Reply::Mkdir(reply) | Reply::Mknod(reply)) => reply.inode,
@@ -61,7 +61,7 @@ fn made(client: &mut Client, request: &Request<'_>) -> u32 {
     })
 }
 
-fn create(client: &mut Client, parent: u32, name: &str) -> u32 {
+pub(crate) fn create(client: &mut Client, parent: u32, name: &str) -> u32 {
     create_as(client, parent, name, root())
 }
 
@@ -77,7 +77,7 @@ fn create_as(client: &mut Client, parent: u32, name: &str, cred: Cred<'_>) -> u3
     made(client, &request)
 }
 
-fn mkdir(client: &mut Client, parent: u32, name: &str) -> u32 {
+pub(crate) fn mkdir(client: &mut Client, parent: u32, name: &str) -> u32 {
     let request = Request::Mkdir(tree::Mkdir {
         mid: 1,
         parent,
@@ -90,7 +90,7 @@ fn mkdir(client: &mut Client, parent: u32, name: &str) -> u32 {
     made(client, &request)
 }
 
-fn open(client: &mut Client, inode: u32, flags: u8) -> u8 {
+pub(crate) fn open(client: &mut Client, inode: u32, flags: u8) -> u8 {
     let request = Request::Open(attr::Open {
         mid: 1,
         inode,
@@ -123,7 +123,12 @@ fn unlink(parent: u32, name: &str) -> Request<'_> {
     })
 }
 
-fn truncate(client: &mut Client, inode: u32, length: u64, flags: u8) -> Result<u64, Status> {
+pub(crate) fn truncate(
+    client: &mut Client,
+    inode: u32,
+    length: u64,
+    flags: u8,
+) -> Result<u64, Status> {
     let request = Request::Truncate(data::Truncate {
         mid: 1,
         inode,
@@ -180,7 +185,7 @@ fn late(client: &mut Client) -> (u32, Status) {
 }
 
 /// Lines of these operations.
-fn lines(server: &TestServer, operations: &[&str]) -> Vec<String> {
+pub(crate) fn lines(server: &TestServer, operations: &[&str]) -> Vec<String> {
     server
         .lines()
         .into_iter()

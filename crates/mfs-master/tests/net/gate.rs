@@ -5,14 +5,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
 
 use mfs_proto::client::Request;
 use mfs_proto::msg;
 use mfs_store::changelog::SaveMode;
 use mfs_store::fs::{FileStat, Fs, LogFile, OsFs};
 
-use crate::server::{EXPORTS, Got, TestServer, new_session, wait_until};
+use crate::server::{EXPORTS, Got, PATIENCE, TestServer, new_session, wait_until};
 
 /// A disk that is full when it is told to be.
 #[derive(Default)]
@@ -173,7 +172,7 @@ fn closing_all_leaves_the_sessions_connected() {
     let mut mounts: Vec<_> = (0..5).map(|_| server.mount().0).collect();
     let closing = server.master.connections.close_all("test");
     server
-        .block_on(async { tokio::time::timeout(Duration::from_secs(20), closing).await })
+        .block_on(async { tokio::time::timeout(PATIENCE, closing).await })
         .unwrap();
     for mount in &mut mounts {
         assert_eq!(mount.answer(), Got::Closed);

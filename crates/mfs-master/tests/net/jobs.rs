@@ -5,7 +5,7 @@ use std::time::Duration;
 use mfs_master::jobs::{Jobs, TABLE};
 use mfs_master::session::remove_expired;
 use mfs_master::timers::Tick;
-use mfs_meta::op::{Op, QuotaArgs};
+use mfs_meta::op::{Op, QuotaArgs, SnapshotArgs};
 use mfs_proto::client::register::{CloseSession, Register};
 
 use crate::server::{Got, TestServer, wait_until};
@@ -155,4 +155,76 @@ fn an_idle_master_writes_nothing() {
         }
     }
     assert_eq!(server.lines(), before);
+}
+
+/// Numbers of inodes come back; what the master remembers of the objects that had them does not, whichever way the
+/// object went and whichever way the number is given again.
+#[test]
+fn a_number_that_is_given_again_inherits_nothing() {
+    const SESSION: u32 = 1;
+    let server = TestServer::start();
+    create(&server, "source", 2);
+    let of = |name: &[u8]| server.master.read().meta.lookup(1, name);
+    let unlink = |name: &str| Op::Unlink {
+        parent: 1,
+        name: name.as_bytes().to_owned().into(),
+    };
+    let mut reused = 0;
+    for sustained in [false, true] {
+        create(&server, "file", 1);
+        let inode = of(b"file").unwrap();
+        {
+            let state = &mut *server.master.state.write();
+            assert!(!state.live.cache.open(inode, SESSION));
+            state.live.cache.access(inode, SESSION);
+            assert!(state.live.cache.open(inode, SESSION));
+            state.live.append.reserve(inode, 1000);
+        }
+        if sustained {
+            let session = SESSION;
+            apply(&server, &Op::Acquire { session, inode });
+            apply(&server, &unlink("file"));
+            apply(&server, &Op::Purge { inode });
+            apply(&server, &Op::Release { session, inode });
+            apply(
+                &server,
+                &Op::EmptySustained {
+                    bucket: inode % 256,
+                },
+            );
+        } else {
+            apply(&server, &unlink("file"));
+            apply(&server, &Op::Purge { inode });
+        }
+        assert!(server.master.read().meta.node(inode).is_none());
+        let free = Op::FreeInodes {
+            delay: 0,
+            keep_open: true,
+        };
+        let due = |state: &mfs_master::master::State| {
+            state.meta.free_inodes_due(server.master.clock.now(), 0)
+        };
+        wait_until(|| due(&server.master.read()));
+        apply(&server, &free);
+        // Nothing but a line of its own tells that a snapshot makes objects.
+        let source = of(b"source").unwrap();
+        let copy = Op::Snapshot(Box::new(SnapshotArgs {
+            src: source,
+            parent: 1,
+            name: format!("copy{sustained}").into_bytes().into(),
+            smode: 0,
+            sesflags: 0,
+            uid: 0,
+            gids: vec![0],
+            umask: 0,
+        }));
+        apply(&server, &copy);
+        if of(format!("copy{sustained}").as_bytes()) == Some(inode) {
+            reused += 1;
+        }
+        let state = server.master.read();
+        assert!(!state.live.cache.open(inode, SESSION));
+        assert_eq!(state.live.append.end(inode, 0), 0);
+    }
+    assert_eq!(reused, 2);
 }

@@ -22,8 +22,9 @@ fn idle_connections_get_a_nop_each_second_and_silent_ones_end() {
     // Nothing was sent by us for ten seconds.
     let took = started.elapsed();
     assert!((9..=11).contains(&nops), "{nops} NOPs");
+    // Ticks of a machine that has other work are longer.
     assert!(
-        took > Duration::from_secs(10) && took < Duration::from_secs(13),
+        took > Duration::from_secs(10) && took < Duration::from_secs(40),
         "{took:?}"
     );
     // The one that never registered fared the same.

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mfs_config::MasterConfig;
+use mfs_master::clock::AHEAD_MAX;
 use mfs_master::daemon::{Service, StartContext, StopFlag};
 use mfs_master::master::Master;
 use mfs_master::net::Port;
 use mfs_master::service::Server;
 use mfs_master::terminal::Terminal;
 use mfs_meta::op::Op;
+use mfs_proto::chunkserver::ReportedChunk;
 use mfs_proto::client::register::{Register, RegisterReply};
 use mfs_store::image::{Checked, check};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::chunkserver::{self, Chunkserver};
 use crate::server::{Client, EXPORTS, Got, PATIENCE, reconnect, wait_until};
 
 /// A data directory and configuration files; masters start on it.
@@ -184,6 +187,7 @@ fn a_new_file_system_gets_an_identity_and_stops_clean() {
         "metadata.crc",
         "metadata.mfs",
         "metadata.mfs.back.1",
+        "unfinished.2.mfs",
     ];
     assert_eq!(place.names(), names);
     assert_eq!(image_version(&place.data().join("metadata.mfs")), 2);
@@ -205,6 +209,7 @@ fn a_stop_rotates_in_mode_1() {
         "metadata.crc",
         "metadata.mfs",
         "metadata.mfs.back.1",
+        "unfinished.2.mfs",
     ];
     assert_eq!(place.names(), names);
 }
@@ -228,10 +233,84 @@ fn a_crash_loses_nothing_that_was_answered() {
         metaid: Some(id),
         ..reconnect(2)
     };
-    let reply = client(&server).register(Register::Reconnect(back));
+    let mut mount = client(&server);
+    let reply = mount.register(Register::Reconnect(back));
     assert!(matches!(reply, RegisterReply::Reconnect { status, .. } if status.is_ok()));
     place.stop(server);
+    // Connected to the end: a mount that leaves before the stop would be a change of its own.
+    assert_eq!(mount.answer(), Got::Closed);
     assert_eq!(image_version(&place.data().join("metadata.mfs")), 5);
+}
+
+/// With `-i` a start takes what can be reached (spec 01 §8.5). From then on that is the truth: no later recovery
+/// brings back what was left out.
+#[test]
+fn the_best_possible_state_begins_a_history_of_its_own() {
+    let mut place = Place::new();
+    let server = place.start();
+    for name in ["kept", "lost", "out of reach"] {
+        make_directory(server.master(), name);
+    }
+    place.crash(server);
+    let log = place.data().join("changelog.0.mfs");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("lost")).collect();
+    std::fs::write(&log, without.join("\n") + "\n").unwrap();
+    let damaged = place.files();
+    assert!(place.try_start(true).is_err());
+    assert_eq!(place.files(), damaged);
+    let mut context = place.context(true);
+    context.ignore_errors = true;
+    let server = place.runtime().block_on(Server::start(context)).unwrap();
+    assert_eq!(version(&server), 3);
+    assert_eq!(server.master().images.stored(), 3);
+    assert_eq!(image_version(&place.data().join("metadata.mfs.back")), 3);
+    let aside: Vec<String> = place.names();
+    let aside: Vec<&String> = aside.iter().filter(|n| n.starts_with("aside.")).collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(place.files()[aside[0]], damaged["changelog.0.mfs"]);
+    make_directory(server.master(), "new");
+    make_directory(server.master(), "newer");
+    place.crash(server);
+    let server = place.try_start(true).unwrap();
+    let names = |server: &Server| {
+        let state = server.master().read();
+        let mut names: Vec<String> = state
+            .meta
+            .children(1)
+            .map(|child| String::from_utf8_lossy(child.name).into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&server), ["kept", "new", "newer"]);
+    assert_eq!(version(&server), 5);
+    place.stop(server);
+}
+
+/// Time stamps of lines do not decrease over a restart, unless the clock must have been wrong.
+#[test]
+fn the_clock_goes_on_where_the_last_run_ended() {
+    let mut place = Place::new();
+    let server = place.start();
+    make_directory(server.master(), "a");
+    let then = server.master().clock.now();
+    place.stop(server);
+    let log = place.data().join("changelog.0.mfs");
+    for (ahead, believed) in [(1000, true), (10 * AHEAD_MAX, false)] {
+        // As if the last line had been written by a clock that was ahead.
+        let text = std::fs::read_to_string(&log).unwrap();
+        let (head, last) = text.trim_end().rsplit_once('\n').unwrap();
+        let (number, rest) = last.split_once(": ").unwrap();
+        let (_, op) = rest.split_once('|').unwrap();
+        let time = then + ahead;
+        std::fs::write(&log, format!("{head}\n{number}: {time}|{op}\n")).unwrap();
+        let server = place.start();
+        let now = server.master().clock.now();
+        assert_eq!(now >= time, believed, "{ahead}");
+        assert!(now >= then);
+        place.stop(server);
+    }
 }
 
 #[test]
@@ -288,7 +367,8 @@ fn the_hour_rotates_and_stores_while_changes_go_on() {
         assert_eq!(image_version(&data.join("metadata.mfs.back")), stored);
         assert!(stored > before, "round {round}");
         // The lines of the new file start at the image's version.
-        wait_until(|| data.join("changelog.0.mfs").exists());
+        let log = data.join("changelog.0.mfs");
+        wait_until(|| std::fs::metadata(&log).is_ok_and(|meta| meta.len() > 0));
         assert_eq!(first_line(&data.join("changelog.0.mfs")), stored);
         assert!(server.master().images.last().unwrap().stored);
     }
@@ -424,4 +504,47 @@ fn a_restore_makes_a_clean_image() {
     let server = place.start();
     assert_eq!(version(&server), 3);
     place.stop(server);
+}
+
+fn chunkserver(server: &Server, chunks: &[ReportedChunk]) -> Chunkserver {
+    let port = server.ports().address(Port::Chunkservers).unwrap();
+    let cs = Chunkserver::registered_at(port, chunkserver::IP, chunks);
+    let machine = || server.master().read().chunks.machine.servers_with_space();
+    wait_until(|| machine() == 1);
+    cs
+}
+
+fn cut_off(server: &Server) -> Vec<u64> {
+    let state = server.master().read();
+    state.chunks.machine.unfinished().chunks().collect()
+}
+
+/// A WRITE line whose command has not been obeyed (spec 08, I20).
+#[test]
+fn operations_on_chunks_that_are_cut_off_are_undone() {
+    let mut place = Place::new();
+    let server = place.start();
+    let mut cs = chunkserver(&server, &[]);
+    let done = chunkserver::write(server.master());
+    cs.create(done);
+    wait_until(|| cut_off(&server).is_empty());
+    let open = chunkserver::write(server.master());
+    assert_eq!(cut_off(&server), [open]);
+    place.stop(server);
+    // The image has a file beside it, until the next image.
+    let server = place.start();
+    assert_eq!(cut_off(&server), [open]);
+    place.crash(server);
+    // So have lines.
+    let server = place.try_start(true).unwrap();
+    assert_eq!(cut_off(&server), [open]);
+    // The chunkserver is back, and has never heard of it.
+    let _cs = chunkserver(&server, &chunkserver::chunks(done..done + 1));
+    let lines = || std::fs::read_to_string(place.data().join("changelog.0.mfs")).unwrap();
+    let line = format!("|ROLLBACK(3,0,0,{open})");
+    wait_until(|| lines().contains(&line));
+    wait_until(|| cut_off(&server).is_empty());
+    let state = server.master().read();
+    assert_eq!(state.meta.node(2).unwrap().chunk(0), done);
+    assert_eq!(state.meta.node(3).unwrap().chunk(0), 0);
 }

@@ -6,6 +6,7 @@
     reason = "tests; in helper functions clippy does not see that"
 )]
 
+mod chunkserver;
 mod gate;
 mod golden;
 mod jobs;

@@ -1,5 +1,9 @@
 //! Registration and sessions.
 
+use std::io::Write;
+use std::net::TcpStream;
+
+use mfs_master::session::ADDRESS_MAX;
 use mfs_proto::client::Request;
 use mfs_proto::client::register::{
     CloseSession, NewMetaSession, Reconnect, Register, RegisterReply, Resume,
@@ -249,6 +253,97 @@ fn reconnecting() {
     assert!(server.lines()[lines].starts_with("SESCHANGED(1,#"));
     let state = server.master.read();
     assert_eq!(state.meta.session(id).unwrap().params.flags, 0x01);
+}
+
+/// Sessions live on for a day after their clients: an address that makes one after the other does not fill the
+/// memory.
+#[test]
+fn sessions_of_one_address_have_a_bound() {
+    let server = TestServer::start();
+    let (_mount, first) = server.mount();
+    let args = {
+        let state = server.master.read();
+        let params = state.meta.session(first).unwrap().params.clone();
+        mfs_meta::op::SessionArgs {
+            csum: params.exports_csum,
+            root: 1,
+            flags: params.flags,
+            umask: 0,
+            rootuid: 0,
+            rootgid: 0,
+            mapalluid: 999,
+            mapallgid: 999,
+            mingoal: 1,
+            maxgoal: 9,
+            mintrash: 0,
+            maxtrash: u32::MAX,
+            disables: 0,
+            ip: params.peer_ip,
+            info: b"/mnt/leftover".as_slice().into(),
+        }
+    };
+    server.master.change(|txn| {
+        for _ in 1..ADDRESS_MAX {
+            let op = mfs_meta::op::Op::SesAdd(Box::new(args.clone()));
+            txn.apply(&op).unwrap();
+        }
+    });
+    let sessions = || server.master.read().meta.sessions().count();
+    assert_eq!(sessions(), ADDRESS_MAX);
+    let (_another, _) = server.mount();
+    assert_eq!(sessions(), ADDRESS_MAX);
+    assert_eq!(
+        server.lines().last().unwrap().split('(').next(),
+        Some("SESADD")
+    );
+    server.wait_for_line("SESDEL(");
+    assert!(server.master.read().meta.session(first).is_some());
+    // All of them in use.
+    {
+        let state = &mut *server.master.state.write();
+        let link = state.live.sessions.links(first)[0].clone();
+        let all: Vec<u32> = state.meta.sessions().map(|(id, _)| id).collect();
+        for id in all {
+            let session = state.meta.session(id).unwrap();
+            state.live.sessions.put(id, session);
+            state.live.sessions.attach(id, link.clone());
+        }
+    }
+    let mut refused = server.client();
+    let reply = refused.register(new_session(b"/", None));
+    assert_eq!(status(reply), Status::EAGAIN);
+    assert_eq!(sessions(), ADDRESS_MAX);
+}
+
+/// Requests that never end: who holds much of them is closed, and others are served.
+#[test]
+fn unfinished_requests_have_a_bound() {
+    const LENGTH: u32 = 50_000_000;
+    let server = TestServer::start();
+    let hogs: Vec<_> = (0..4)
+        .map(|_| {
+            let address = server.address;
+            std::thread::spawn(move || {
+                let mut socket = TcpStream::connect(address).unwrap();
+                let mut header = [0; 8];
+                header[4..].copy_from_slice(&LENGTH.to_be_bytes());
+                // It may be closed at any moment.
+                let _ = socket.write_all(&header);
+                let piece = vec![0; 1 << 20];
+                for _ in 0..LENGTH >> 20 {
+                    if socket.write_all(&piece).is_err() {
+                        break;
+                    }
+                }
+                socket
+            })
+        })
+        .collect();
+    let sockets: Vec<TcpStream> = hogs.into_iter().map(|hog| hog.join().unwrap()).collect();
+    // Two have the memory that there is for all.
+    wait_until(|| server.master.connections.len() <= 2);
+    server.mount();
+    drop(sockets);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mfs_config::{ConfigDirectory, Exports, HostAccounts, MasterConfig, Topology};
+use mfs_master::chunks::ChunkClock;
 use mfs_master::clock::Clock;
 use mfs_master::gate::Gate;
 use mfs_master::image::Images;
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Longer than anything may take that does not wait on purpose.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const EXPORTS: &str = "127.0.0.1 / rw,alldirs,admin,maproot=0:0\n127.0.0.1 . rw\n";
 
@@ -34,8 +35,11 @@ pub(crate) const META_ID: u64 = 0x6b00_fa3b_07ea_5021;
 pub(crate) struct TestServer {
     pub(crate) master: Arc<Master>,
     pub(crate) address: SocketAddr,
+    /// Where chunkservers connect.
+    pub(crate) chunkservers: SocketAddr,
     pub(crate) dir: TempDir,
     _ports: Ports,
+    _chunk_clock: ChunkClock,
     _keep_alive: KeepAlive,
     runtime: Option<Runtime>,
 }
@@ -62,6 +66,7 @@ impl TestServer {
         let images = Images::new(DataDir::new(dir.path()), meta.version());
         let master = Arc::new(Master::new(Parts {
             meta,
+            unfinished: mfs_chunks::Unfinished::default(),
             gate,
             clock: Clock::starting_at(0),
             images,
@@ -80,10 +85,16 @@ impl TestServer {
             .build()
             .unwrap();
         let _inside = runtime.enter();
-        let listener = Listener::open(Port::Clients, &master.config()).unwrap();
-        let address = listener.address().unwrap();
+        let listeners: Vec<_> = [Port::Clients, Port::Chunkservers]
+            .into_iter()
+            .map(|port| Listener::open(port, &master.config()).unwrap())
+            .collect();
+        let address = listeners[0].address().unwrap();
+        let chunkservers = listeners[1].address().unwrap();
         TestServer {
-            _ports: Ports::serve(&master, vec![listener]),
+            _ports: Ports::serve(&master, listeners),
+            _chunk_clock: ChunkClock::start(Arc::clone(&master)),
+            chunkservers,
             _keep_alive: KeepAlive::start(Arc::clone(&master)).unwrap(),
             master,
             address,
@@ -140,7 +151,13 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
 }
 
 fn config(host: &str) -> MasterConfig {
-    let text = format!("MATOCL_LISTEN_HOST = {host}\nMATOCL_LISTEN_PORT = 0\n");
+    parse_config(&format!(
+        "MATOCL_LISTEN_HOST = {host}\nMATOCL_LISTEN_PORT = 0\n\
+         MATOCS_LISTEN_HOST = {host}\nMATOCS_LISTEN_PORT = 0\n"
+    ))
+}
+
+pub(crate) fn parse_config(text: &str) -> MasterConfig {
     MasterConfig::parse(text.as_bytes(), Path::new("test.cfg"))
         .unwrap()
         .value

@@ -241,6 +241,7 @@ impl Metadata {
             match self.find_chunk(id) {
                 Some(row) if self.t.chunks.at(row).archived != on => {
                     self.t.chunks.at_mut(row).archived = on;
+                    self.note_chunk_change(row);
                     changed += 1;
                 }
                 _ => same += 1,

@@ -69,11 +69,9 @@ impl Metadata {
         let (d, from, to) = (d as u32, from as u32, to as u32);
         self.with_figures(inode, |m| {
             m.truncate_slots(inode, d);
-            let end = slots::next_back(&src, &m.t.lists, to).map_or(0, |(i, _)| i + 1);
-            if end > from {
-                m.grow_slots(inode, d + (end - from));
-                m.share_slots(inode, d, source, from, to);
-            }
+            // Holes get their slots too: CHECK counts them.
+            m.grow_slots(inode, d + (to - from) + 1);
+            m.share_slots(inode, d, source, from, to);
             m.node_mut(inode).set_length(length);
         });
         let node = self.node_mut(inode);

@@ -180,6 +180,12 @@ impl Metadata {
         self.t.free.due(ts, delay)
     }
 
+    /// The removed inodes whose numbers `FREEINODES(delay)` at `ts` looks at: all that it frees, and some that it
+    /// keeps.
+    pub fn inodes_due(&self, ts: u32, delay: u32) -> impl Iterator<Item = u32> + '_ {
+        self.t.free.due_numbers(ts, delay)
+    }
+
     pub(super) fn op_empty_trash(&mut self, ts: u32, bucket: u32) -> Applied {
         let due: Vec<u32> = self.expired_trash(ts, bucket).collect();
         let (mut freed, mut sustained, mut xor) = (0, 0, 0);

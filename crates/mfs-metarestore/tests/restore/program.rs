@@ -52,6 +52,7 @@ fn a_directory() {
     assert_eq!(dir.version("metadata.mfs"), 18);
     let mut after = dir.files();
     after.remove("metadata.mfs");
+    assert!(after.remove("unfinished.18.mfs").is_some());
     assert_eq!(after, before);
     let output = dir.run(&["-a", "-d", "."]);
     assert_eq!(output.code, Some(0));
@@ -137,6 +138,10 @@ fn files_in_any_order() {
     let mut after = dir.files();
     after.remove("out");
     after.remove("copy");
+    // What images leave open stands beside them.
+    for file in ["unfinished.13.mfs", "unfinished.18.mfs"] {
+        assert!(after.remove(file).is_some(), "{file}");
+    }
     assert_eq!(after, before);
 }
 

@@ -315,12 +315,13 @@ impl<'b, 'i, B: FrameBuf, T: Item<'i>> ListFrame<'b, 'i, B, T> {
     }
 
     /// Appends one item.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, item: &T) {
         item.put(&mut Writer::new(self.out, self.version));
     }
 
     /// Bytes of payload so far.
+    #[inline]
     pub fn len(&self) -> usize {
         self.open.len(self.out)
     }

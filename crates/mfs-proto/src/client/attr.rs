@@ -197,6 +197,11 @@ pub struct Getattr {
     pub gid: u32,
 }
 
+impl Getattr {
+    /// The user and the group of the oldest form of the request, which names none.
+    const NOBODY: u32 = 12_345;
+}
+
 impl<'a> Body<'a> for Getattr {
     #[inline]
     fn take(r: &mut Reader<'a>) -> Result<Self, Fault> {
@@ -208,8 +213,8 @@ impl<'a> Body<'a> for Getattr {
                 mid,
                 inode,
                 opened: false,
-                uid: 0,
-                gid: 0,
+                uid: Self::NOBODY,
+                gid: Self::NOBODY,
             });
         }
         Ok(Self {

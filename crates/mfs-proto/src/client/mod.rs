@@ -36,6 +36,7 @@ mod common;
 pub mod data;
 pub mod dispatch;
 pub mod info;
+mod listing;
 pub mod lock;
 pub mod property;
 pub mod quota;

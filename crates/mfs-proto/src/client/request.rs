@@ -187,7 +187,7 @@ impl<'a> Request<'a> {
             },
             Self::Check(r) if r.index.is_some() => Expect::Copies,
             Self::Getxattr(r) if r.mode == xattr::getxattr_mode::LENGTH => Expect::XattrLength,
-            Self::SclassList(r) if r.fver != 0 => Expect::ClassDefinitions,
+            Self::SclassList(r) if r.with_definitions() => Expect::ClassDefinitions,
             _ => Expect::Plain,
         }
     }

@@ -251,11 +251,18 @@ plain_body!(SclassPair<'a> { mid: u32, old: name, new: name });
 pub struct SclassList {
     /// Message id.
     pub mid: u32,
-    /// 0 = names only, else with definitions.
+    /// Bit 0: with definitions; the other bits mean nothing.
     pub fver: u8,
 }
 
 plain_body!(SclassList { mid: u32, fver: u8 });
+
+impl SclassList {
+    /// Whether the definitions of the classes are wanted beside their names.
+    pub fn with_definitions(&self) -> bool {
+        self.fver & 1 != 0
+    }
+}
 
 /// A storage class in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

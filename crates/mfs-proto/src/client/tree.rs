@@ -1,10 +1,11 @@
 //! Creating, removing, renaming and listing names (spec 04 §7.3 READLINK, §7.4, §7.5, §7.14 SNAPSHOT).
 
-use super::common::{Attr, Cred, FileType};
+use super::common::{Attr, Cred};
+pub use super::listing::{DirEntry, EntryInfo};
 use super::{Body, Expect, mids};
 use crate::frame::FrameBuf;
 use crate::status::Status;
-use crate::wire::{Fault, Item, List, Reader, Writer, trim_zeros};
+use crate::wire::{Fault, List, Reader, Writer, trim_zeros};
 
 /// Answer of READLINK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -449,55 +450,6 @@ impl<'a> Body<'a> for Readdir<'a> {
                 w.u32(self.cred.gids.primary());
                 w.u8(self.flags);
             }
-        }
-    }
-}
-
-/// What a directory entry tells about its object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryInfo {
-    /// Only its type.
-    Type(FileType),
-    /// All attributes.
-    Attr(Attr),
-}
-
-/// One entry of a listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DirEntry<'a> {
-    /// The name.
-    pub name: &'a [u8],
-    /// The object.
-    pub inode: u32,
-    /// Its type or attributes; the same kind in all entries of an answer.
-    pub info: EntryInfo,
-}
-
-impl<'a> Item<'a> for DirEntry<'a> {
-    fn take(r: &mut Reader<'a>) -> Result<Self, Fault> {
-        let with_attr = matches!(r.expect(), Expect::Readdir { attr: true, .. });
-        Ok(Self {
-            name: r.name()?,
-            inode: r.u32()?,
-            info: if with_attr {
-                EntryInfo::Attr(Attr::take(r)?)
-            } else {
-                EntryInfo::Type(FileType::take(r)?)
-            },
-        })
-    }
-
-    // Listings are the largest answers: without the copies of records on the stack they cost half.
-    #[inline(always)]
-    fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
-        w.name(self.name);
-        w.u32(self.inode);
-        match &self.info {
-            EntryInfo::Type(file_type) => {
-                let byte = file_type.byte_for(w.version());
-                w.u8(byte);
-            }
-            EntryInfo::Attr(attr) => attr.put(w),
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Probe {
     pub first: Option<u64>,
     /// Number of the last complete line that has one; `None` if there is none near the end.
     pub last: Option<u64>,
+    /// Time stamp of that line, seconds since the epoch.
+    pub last_time: Option<u32>,
     /// The file ends with LF or is empty.
     pub ends_well: bool,
 }
@@ -58,13 +60,14 @@ pub(crate) fn probe_with(
     // The part behind the last LF is no line; the part before the first LF may be half of one unless
     // the window holds the whole file.
     let mut lines = tail.rsplit(|&b| b == b'\n').skip(1).peekable();
-    let mut last = None;
+    let (mut last, mut last_time) = (None, None);
     while let Some(line) = lines.next() {
         if lines.peek().is_none() && (window as u64) < size {
             break;
         }
         last = line_number(line);
         if last.is_some() {
+            last_time = time_stamp(line);
             break;
         }
     }
@@ -72,8 +75,21 @@ pub(crate) fn probe_with(
         size,
         first,
         last,
+        last_time,
         ends_well,
     })
+}
+
+/// The time of a line `N: TIME|...`.
+fn time_stamp(line: &[u8]) -> Option<u32> {
+    let colon = line.iter().position(|&b| b == b':')?;
+    let rest = line.get(colon + 1..)?;
+    let bar = rest.iter().position(|&b| b == b'|')?;
+    std::str::from_utf8(rest.get(..bar)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn fill<'a>(
@@ -101,6 +117,20 @@ mod tests {
         let p = probe(&Input::Bytes("x".into(), bytes.into())).unwrap();
         assert_eq!(p.size, bytes.len() as u64);
         (p.first, p.last, p.ends_well)
+    }
+
+    #[test]
+    fn time_of_the_last_line() {
+        let of = |bytes: &[u8]| {
+            let input = Input::Bytes("x".into(), bytes.into());
+            probe(&input).unwrap().last_time
+        };
+        assert_eq!(of(b"7: 1000|A()\n8: 1001|B()\n9: 1002|C("), Some(1001));
+        assert_eq!(of(b"7: 1000|A()\n\n"), Some(1000));
+        assert_eq!(of(b"7: x|A()\n"), None);
+        assert_eq!(of(b"7: 99999999999|A()\n"), None);
+        assert_eq!(of(b"7: 5\n"), None);
+        assert_eq!(of(b""), None);
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use mfs_meta::op::Tolerance;
+use mfs_meta::op::{Line, Outcome, Tolerance};
 use mfs_meta::records::Notice;
-use mfs_meta::{Loader, Metadata};
+use mfs_meta::{Companion, Loader, Metadata, Status};
 use thiserror::Error;
 
 use super::choose::{Choice, ChooseError, Image, Mode};
+use super::companion::begin_companion;
 use super::{DataDir, Note};
 use crate::changelog::{
-    self, Input, Merge, OnError, ReplayError, ReplayOptions, ReplayReport, Until, names, replay,
+    self, Input, Merge, OnError, Replay, ReplayError, ReplayOptions, ReplayReport, Until, names,
+    replay,
 };
 use crate::image::{self, Checked};
 
@@ -237,6 +239,20 @@ impl DataDir {
         options: &LoadOptions,
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<Loaded, LoadError> {
+        self.load_with(&mut (), mode, options, observe)
+    }
+
+    /// As [`DataDir::load`]; `companion` begins with the file beside the image and takes in the changelogs.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_with(
+        &self,
+        companion: &mut dyn Companion,
+        mode: Mode,
+        options: &LoadOptions,
+        observe: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Loaded, LoadError> {
         let mut options = options.clone();
         if mode == Mode::Plain {
             options.until = None;
@@ -260,6 +276,14 @@ impl DataDir {
             choice.damaged = None;
         }
         let (meta, renumber, image) = load_first(&mut choice, &options, observe)?;
+        // A new file system leaves nothing open.
+        let note = match image.checked {
+            Checked::New => companion.begin(None, meta.version()).err().and(None),
+            Checked::Image { .. } => begin_companion(companion, &image.path, meta.version()),
+        };
+        if let Some(note) = note {
+            observe(Step::Note(&note));
+        }
         let mut loaded = Loaded {
             meta,
             image,
@@ -268,7 +292,8 @@ impl DataDir {
             mode,
         };
         if mode == Mode::Restore {
-            let report = replay_files(&mut loaded.meta, self.changelogs()?, &options, observe)?;
+            let logs = self.changelogs()?;
+            let report = replay_files(&mut loaded.meta, companion, logs, &options, observe)?;
             let end = report.end;
             loaded.replay = Some(report);
             judge(&choice, end, &options, observe)?;
@@ -307,12 +332,37 @@ fn load_first(
     Err(first_error.unwrap_or(LoadError::Choose(ChooseError::NoneValid)))
 }
 
-/// Applies changelogs to a state and tells what was found.
+/// A state and what goes with it.
+struct Accompanied<'a> {
+    meta: &'a mut Metadata,
+    companion: &'a mut dyn Companion,
+}
+
+impl Replay for Accompanied<'_> {
+    fn version(&self) -> u64 {
+        self.meta.version()
+    }
+
+    fn apply(&mut self, line: &Line<'_>) -> Result<Outcome, Status> {
+        self.companion.apply(self.meta, line)
+    }
+
+    fn end(&self) -> Result<(), Status> {
+        self.meta.end_replay()
+    }
+
+    fn set_tolerance(&mut self, tolerance: Tolerance) -> Tolerance {
+        Replay::set_tolerance(self.meta, tolerance)
+    }
+}
+
+/// Applies changelogs to a state and its companion, and tells what was found.
 ///
 /// # Errors
 /// [`LoadError::Replay`].
 pub fn replay_files(
     meta: &mut Metadata,
+    companion: &mut dyn Companion,
     inputs: Vec<Input>,
     options: &LoadOptions,
     observe: &mut dyn FnMut(Step<'_>),
@@ -324,7 +374,8 @@ pub fn replay_files(
         until: options.until,
         tolerance: options.tolerance,
     };
-    let result = replay(merge, meta, &replay_options, &mut |progress| {
+    let mut state = Accompanied { meta, companion };
+    let result = replay(merge, &mut state, &replay_options, &mut |progress| {
         observe(Step::ReplayProgress(progress));
     });
     let events = match &result {

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //! candidates  what the files named metadata* are
+//! companion   the small file beside an image
 //! choose      the decision tables: which image, or why none
 //! load        image, fallback to an older one, changelogs
 //! start       names after a load
+//! newest      how far the clock of the last run had come
 //! store       tmp, fsync, previous images shifted, rename; clean stop
 //! emergency   the last resort when the directory cannot be written
 //! restore     image and changelogs -> metadata.mfs, for mfsmetarestore and mfsmaster restore
@@ -18,8 +20,10 @@
 
 mod candidates;
 mod choose;
+mod companion;
 mod emergency;
 mod load;
+mod newest;
 mod restore;
 mod start;
 mod store;
@@ -38,11 +42,13 @@ use crate::fs::{Fs, OsFs};
 
 pub use candidates::{Candidate, Head, Verdict};
 pub use choose::{Choice, ChooseError, Image, Mode};
+pub use companion::begin_companion;
 pub use emergency::{EMERGENCY_PATHS, EmergencyError};
 pub use load::{
     LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image, replay_files,
 };
 pub use restore::{RestoreError, RestoreOptions, Restored};
+pub use start::Begun;
 pub use store::{StoreError, StoreOptions, Stored};
 
 /// Image of a clean stop.
@@ -137,6 +143,18 @@ pub enum Note {
         /// Why.
         reason: String,
     },
+    /// The file beside an image is not used: which operations on chunks the image leaves open is not known.
+    NoCompanion {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Files beside images that are gone could not be removed.
+    OldCompanions {
+        /// Why.
+        reason: String,
+    },
     /// `metadata.crc` could not be written. No program reads it.
     NoCrc {
         /// Why.
@@ -175,6 +193,14 @@ impl fmt::Display for Note {
                 write!(f, "{} moved to {}: {reason}", from.display(), to.display())
             }
             Note::NotShifted { reason } => write!(f, "previous images not kept: {reason}"),
+            Note::NoCompanion { path, reason } => write!(
+                f,
+                "operations on chunks that the image leaves open are not known: {}: {reason}",
+                path.display()
+            ),
+            Note::OldCompanions { reason } => {
+                write!(f, "files beside former images not removed: {reason}")
+            }
             Note::NoCrc { reason } => write!(f, "{METADATA_CRC} not written: {reason}"),
         }
     }
@@ -232,8 +258,23 @@ impl DataDir {
         prefix: &str,
         reason: &'static str,
     ) -> Result<Note, FileError> {
-        let from = self.at(name);
         let to = self.free_name(&format!("{prefix}{name}"))?;
+        self.move_to(self.at(name), to, reason)
+    }
+
+    /// Moves a file, wherever it is, to a name of its directory that no start and no restore looks for.
+    fn set_aside(&self, from: PathBuf, reason: &'static str) -> Result<Note, FileError> {
+        let there = DataDir {
+            dir: from.parent().unwrap_or(&self.dir).to_owned(),
+            ..self.clone()
+        };
+        let name = from.file_name().unwrap_or_default().to_string_lossy();
+        let to = there.free_name(&format!("{ASIDE}{name}"))?;
+        there.move_to(from, to, reason)
+    }
+
+    /// Moves a file to a name that was free a moment ago.
+    fn move_to(&self, from: PathBuf, to: PathBuf, reason: &'static str) -> Result<Note, FileError> {
         // link and unlink instead of rename: a name that is taken in the same moment is not replaced.
         match self.fs.link(&from, &to) {
             Ok(()) => self.fs.unlink(&from).map_err(failed("unlink", &from))?,

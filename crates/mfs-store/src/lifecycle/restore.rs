@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use mfs_meta::Companion;
 use mfs_meta::records::ImageSource;
 use thiserror::Error;
 
@@ -65,20 +66,21 @@ impl From<FileError> for RestoreError {
 
 impl DataDir {
     /// Restores the newest state, or the wanted one, to `metadata.mfs`. Images and changelogs stay as they
-    /// are; a `metadata.mfs` that was not the newest state is kept as `metadata.mfs.XXXXXX`. The caller holds the
-    /// lock of the directory.
+    /// are; a `metadata.mfs` that was not the newest state is kept as `metadata.mfs.XXXXXX`. What `companion`
+    /// has to tell stands beside the result. The caller holds the lock of the directory.
     ///
     /// # Errors
     /// See [`RestoreError`].
     pub fn restore(
         &self,
+        companion: &mut dyn Companion,
         options: &RestoreOptions,
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<Restored, RestoreError> {
         if options.need_changelogs && self.changelogs().map_err(LoadError::from)?.is_empty() {
             return Err(LoadError::NoChangelogs.into());
         }
-        let loaded = self.load(Mode::Restore, &options.load, observe)?;
+        let loaded = self.load_with(companion, Mode::Restore, &options.load, observe)?;
         let metadata = self.at(METADATA);
         let result = loaded.meta.version();
         let existing = Verdict::of(&metadata);
@@ -115,8 +117,10 @@ impl DataDir {
         }
         let tmp = self.at(METADATA_RESTORED_TMP);
         self.remove(METADATA_RESTORED_TMP)?;
+        let file = companion.file(result);
         let store = StoreOptions {
             now: options.load.now,
+            companion: file.as_deref(),
             ..StoreOptions::default()
         };
         self.write(&restored.loaded.meta.view(), &tmp, &store)?;
@@ -136,12 +140,14 @@ impl DataDir {
         Ok(restored)
     }
 
-    /// Writes an image to any file, whole or not at all; an existing file is replaced.
+    /// Writes an image to any file, whole or not at all, and what stands in the file beside it; an existing file is
+    /// replaced.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn write_image<S: ImageSource>(
         source: &S,
+        companion: Option<&[u8]>,
         path: &Path,
         now: u32,
     ) -> Result<(), StoreError> {
@@ -151,6 +157,7 @@ impl DataDir {
         let tmp: PathBuf = dir.free_name(&format!("{name}.tmp"))?;
         let options = StoreOptions {
             now,
+            companion,
             ..StoreOptions::default()
         };
         dir.write(source, &tmp, &options)?;
@@ -164,7 +171,7 @@ impl DataDir {
 
     /// Gives a file to the owner of the directory: a restore by root must not lock the daemon out. Whoever is not
     /// root cannot, and need not.
-    fn adopt(&self, path: &Path) {
+    pub(super) fn adopt(&self, path: &Path) {
         if let Ok(meta) = std::fs::metadata(&self.dir)
             && rustix::process::geteuid().is_root()
         {

@@ -1,31 +1,112 @@
 //! Names after a load (spec 01 §7.2, §7.3/8): the master is running now, so there is no `metadata.mfs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::candidates::{Head, Verdict};
 use super::choose::Mode;
 use super::load::Loaded;
+use super::store::{StoreError, StoreOptions};
 use super::{ASIDE, DataDir, FileError, METADATA, METADATA_BACK, METADATA_TMP, Note, failed};
-use crate::changelog::names::{self, Family};
-use crate::changelog::{Input, probe};
+use crate::changelog::{FileReader, Input, names, probe};
 use crate::fs::ignore_missing;
 use crate::image::Checked;
 
+/// Why a changelog is put aside by a start from an older image.
+const NEWER_THAN_IMAGE: &str = "it has changes newer than the image that was started from";
+/// Why a changelog is put aside by a start whose replay stopped early.
+const NOT_REACHED: &str = "it has changes beyond the version that could be reached";
+/// Why an image is put aside by a start that did not reach its version.
+const IMAGE_NOT_REACHED: &str = "it is newer than the version that could be reached";
+
+/// What a start has made of the directory.
+#[derive(Debug)]
+pub struct Begun {
+    /// Version of the newest image that the running master has.
+    pub stored: u64,
+    /// What an administrator should know.
+    pub notes: Vec<Note>,
+}
+
 impl DataDir {
     /// Marks the directory as that of a running master. To be called once, after a successful load and before the
-    /// first change; until then nothing on disk has changed. `keep_previous` is `BACK_META_KEEP_PREVIOUS`.
+    /// first change; until then nothing on disk has changed.
+    ///
+    /// When the load did not reach everything that the files tell of (flag `-i`), what begins now is another
+    /// history than the one that the rest of the files goes on with, and a later recovery must not mix both. So
+    /// the state is stored as an image at once, and then every changelog with a line that was not reached, and
+    /// every image that is newer, gets a name that nobody looks for. Nothing is deleted.
     ///
     /// # Errors
-    /// When a file cannot be renamed. The start must be given up then: the state on disk is as before, or
-    /// that of a crashed master.
-    pub fn after_load(&self, loaded: &Loaded, keep_previous: u32) -> Result<Vec<Note>, FileError> {
-        let mut notes = Vec::new();
+    /// When a file cannot be renamed or that image cannot be written. The start must be given up then: the state
+    /// on disk is as before, or that of a crashed master.
+    pub fn after_load(
+        &self,
+        loaded: &Loaded,
+        options: &StoreOptions<'_>,
+    ) -> Result<Begun, StoreError> {
+        let mut begun = Begun {
+            stored: loaded.image.checked.version(),
+            notes: Vec::new(),
+        };
+        let notes = &mut begun.notes;
         match loaded.mode {
-            Mode::Plain => self.after_plain(loaded, &mut notes)?,
-            Mode::Restore => self.after_restore(loaded, keep_previous, &mut notes)?,
+            Mode::Plain => self.after_plain(loaded, notes)?,
+            Mode::Restore => self.after_restore(loaded, options.keep_previous, notes)?,
         }
         self.sync()?;
-        Ok(notes)
+        if loaded.mode == Mode::Restore {
+            let replay = loaded.replay.as_ref();
+            let cut_short = replay.is_some_and(|r| r.stopped.is_some() || r.left_out.is_some());
+            if cut_short || !self.newer_images(loaded)?.is_empty() {
+                begun.stored = self.part_histories(loaded, options, &mut begun.notes)?;
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Stores the state that was reached and puts aside what leads elsewhere. The image comes first: until it is
+    /// there, the lines below its version in those changelogs are needed.
+    fn part_histories(
+        &self,
+        loaded: &Loaded,
+        options: &StoreOptions<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<u64, StoreError> {
+        let options = StoreOptions {
+            // Who wants to try again with mended changelogs needs the image that they continue.
+            keep_previous: options.keep_previous.max(1),
+            ..*options
+        };
+        let stored = self.store(&loaded.meta.view(), &options)?;
+        notes.extend(stored.notes);
+        let version = stored.written.header.version;
+        for path in self.newer_images(loaded)? {
+            notes.push(self.set_aside(path, IMAGE_NOT_REACHED)?);
+        }
+        self.spare_changelogs(NOT_REACHED, notes, |log| Ok(has_line_from(log, version)))?;
+        self.sync()?;
+        Ok(version)
+    }
+
+    /// Images of this file system, damaged ones too, that are newer than the state that was reached.
+    fn newer_images(&self, loaded: &Loaded) -> Result<Vec<PathBuf>, FileError> {
+        let (end, id) = (loaded.meta.version(), loaded.meta.meta_id());
+        let not_reached = |verdict: &Verdict| {
+            verdict.head().is_some_and(|head| {
+                head.version > end && (head.meta_id == id || head.meta_id == 0 || id == 0)
+            })
+        };
+        let own = self.candidates().map_err(failed("read", &self.dir))?;
+        let own = own.into_iter().map(|found| (found.path, found.verdict));
+        let elsewhere = self.emergency.iter().filter_map(|path| {
+            let outside = path.parent() != Some(&self.dir);
+            Some((path.clone(), Verdict::of(path).filter(|_| outside)?))
+        });
+        let all = own.chain(elsewhere);
+        Ok(all
+            .filter(|(_, verdict)| not_reached(verdict))
+            .map(|(path, _)| path)
+            .collect())
     }
 
     fn after_plain(&self, loaded: &Loaded, notes: &mut Vec<Note>) -> Result<(), FileError> {
@@ -35,7 +116,11 @@ impl DataDir {
         }
         self.rename(&self.at(METADATA), &self.at(METADATA_BACK))?;
         self.remove(METADATA_TMP)?;
-        self.spare_changelogs(started.version(), notes)
+        self.spare_changelogs(NEWER_THAN_IMAGE, notes, |log| {
+            let ends = probe(&Input::File(log.to_owned())).map_err(failed("read", log))?;
+            let reaches = |n: Option<u64>| n.is_some_and(|n| n >= started.version());
+            Ok(reaches(ends.first) || reaches(ends.last))
+        })
     }
 
     fn after_restore(
@@ -88,22 +173,17 @@ impl DataDir {
         Ok(())
     }
 
-    /// Changelogs that hold changes from `version` on belong to another history than the one that begins now: a
-    /// recovery must not mix both (spec 01 §19/14).
-    fn spare_changelogs(&self, version: u64, notes: &mut Vec<Note>) -> Result<(), FileError> {
-        let logs = names::find(&self.dir).map_err(failed("read", &self.dir))?;
-        for log in logs {
-            let Some(name) = log.file_name() else {
-                continue;
-            };
-            if names::family_of(name) != Some(Family::Master) {
-                continue;
-            }
-            let ends = probe(&Input::File(log.clone())).map_err(failed("read", &log))?;
-            let reaches = |n: Option<u64>| n.is_some_and(|n| n >= version);
-            if reaches(ends.first) || reaches(ends.last) {
-                let reason = "it has changes newer than the image that was started from";
-                notes.push(self.move_aside(&name.to_string_lossy(), ASIDE, reason)?);
+    /// Changelogs with lines of another history than the one that begins now, whoever wrote them: a recovery must
+    /// not mix both (spec 01 §19/14).
+    fn spare_changelogs(
+        &self,
+        reason: &'static str,
+        notes: &mut Vec<Note>,
+        is_of_another: impl Fn(&Path) -> Result<bool, FileError>,
+    ) -> Result<(), FileError> {
+        for log in names::find(&self.dir).map_err(failed("read", &self.dir))? {
+            if is_of_another(&log)? {
+                notes.push(self.set_aside(log, reason)?);
             }
         }
         Ok(())
@@ -114,6 +194,24 @@ impl DataDir {
         ignore_missing(self.fs.unlink(&path))
             .map(drop)
             .map_err(failed("unlink", &path))
+    }
+}
+
+/// Whether a recovery that begins at `version` would take a line from this changelog. One that cannot be read to its
+/// end counts: what is behind the fault is not known.
+fn has_line_from(log: &Path, version: u64) -> bool {
+    let Ok(mut lines) = FileReader::open(&Input::File(log.to_owned()), version) else {
+        return true;
+    };
+    loop {
+        match lines.next_line() {
+            Ok(Some((number, _))) if number >= version => return true,
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+        // Nobody reads them.
+        lines.take_events();
     }
 }
 

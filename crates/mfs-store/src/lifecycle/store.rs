@@ -29,6 +29,8 @@ pub struct StoreOptions<'a> {
     pub now: u32,
     /// Stops the write soon after it becomes true.
     pub cancel: Option<&'a AtomicBool>,
+    /// What stands in the file beside the image ([`mfs_meta::Companion`]).
+    pub companion: Option<&'a [u8]>,
 }
 
 /// A stored image.
@@ -86,6 +88,11 @@ impl DataDir {
         }
         self.promote(&tmp, &back, options.keep_previous, &mut notes)?;
         self.drop_clean(&written, &mut notes)?;
+        if let Err(error) = self.drop_companions() {
+            notes.push(Note::OldCompanions {
+                reason: error.to_string(),
+            });
+        }
         Ok(Stored {
             path: back,
             written,
@@ -111,13 +118,18 @@ impl DataDir {
         Ok(stored)
     }
 
-    /// Writes a complete image to a new file and brings it to the disk; the file goes away if that fails.
+    /// Writes a complete image to a new file and brings it to the disk, and its companion beside it; the image goes
+    /// away if that fails.
     pub(super) fn write<S: ImageSource>(
         &self,
         source: &S,
         path: &Path,
         options: &StoreOptions<'_>,
     ) -> Result<Written, StoreError> {
+        if let Some(bytes) = options.companion {
+            // First, so that no complete image is without.
+            self.write_companion(source.header().version, bytes)?;
+        }
         let file = self.fs.create_new(path).map_err(failed("create", path))?;
         let image = WriteOptions {
             now: options.now,
@@ -133,6 +145,7 @@ impl DataDir {
         if written.is_err() {
             // The error that counts is the first one.
             let _ = self.fs.unlink(path);
+            let _ = self.drop_companions();
         }
         written
     }

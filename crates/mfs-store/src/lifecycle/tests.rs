@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mfs_meta::op::{Line, Op};
-use mfs_meta::{Metadata, View};
+use mfs_meta::op::{Line, Op, Outcome};
+use mfs_meta::{Companion, Metadata, Status, View};
 
 use super::*;
 use crate::changelog::{OnError, ReplayFault, Until};
@@ -138,7 +138,7 @@ impl Dir {
     /// A start: version reached, and names afterwards.
     fn start(&self, mode: Mode) -> (u64, Vec<String>) {
         let loaded = self.load(mode).unwrap();
-        self.data().after_load(&loaded, 1).unwrap();
+        self.data().after_load(&loaded, &keep(1)).unwrap();
         (checked_version(&loaded.meta), self.names())
     }
 
@@ -151,7 +151,7 @@ impl Dir {
     }
 
     fn restore(&self, options: &RestoreOptions) -> Result<Restored, RestoreError> {
-        self.data().restore(options, &mut |_| ())
+        self.data().restore(&mut (), options, &mut |_| ())
     }
 
     fn restored(&self) -> (u64, Vec<String>) {
@@ -175,7 +175,7 @@ fn masked(name: &str) -> String {
 fn image_bytes(version: u64, id: u64) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
-    DataDir::write_image(&state_of(version, id).view(), &path, 0).unwrap();
+    DataDir::write_image(&state_of(version, id).view(), None, &path, 0).unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -281,8 +281,8 @@ fn plain_new_beside_a_real_one_is_refused() {
     // By force it starts empty, and the real one is kept.
     let dir = Dir::new().put(METADATA, NEW).image(METADATA_BACK, 11);
     let loaded = dir.load_ignoring(Mode::Plain).unwrap();
-    let notes = dir.data().after_load(&loaded, 1).unwrap();
-    assert!(matches!(&notes[..], [Note::MovedAside { .. }]));
+    let begun = dir.data().after_load(&loaded, &keep(1)).unwrap();
+    assert!(matches!(&begun.notes[..], [Note::MovedAside { .. }]));
     assert_eq!(dir.names(), ["aside.metadata.mfs.back.*", METADATA_BACK]);
     assert!(
         dir.files()
@@ -316,7 +316,7 @@ fn plain_with_a_newer_backup_is_refused() {
     let dir = Dir::new().image(METADATA, 8).image(METADATA_BACK, 11);
     let loaded = dir.load_ignoring(Mode::Plain).unwrap();
     assert_eq!(loaded.meta.version(), 8);
-    dir.data().after_load(&loaded, 1).unwrap();
+    dir.data().after_load(&loaded, &keep(1)).unwrap();
     assert_eq!(dir.names(), ["aside.metadata.mfs.back.*", METADATA_BACK]);
     assert_eq!(dir.version(METADATA_BACK), 8);
 }
@@ -382,9 +382,12 @@ fn plain_rename_that_fails() {
     let error = dir
         .data()
         .with_fs(Arc::new(fs))
-        .after_load(&loaded, 1)
+        .after_load(&loaded, &keep(1))
         .unwrap_err();
-    assert_eq!(error.action, "rename");
+    assert!(
+        matches!(&error, StoreError::File(error) if error.action == "rename"),
+        "{error}"
+    );
     assert_eq!(dir.files(), before);
 }
 
@@ -443,7 +446,7 @@ fn crashed_master() {
     let dir = crashed();
     let before = dir.files();
     let loaded = dir.load(Mode::Restore).unwrap();
-    dir.data().after_load(&loaded, 1).unwrap();
+    dir.data().after_load(&loaded, &keep(1)).unwrap();
     assert_eq!(dir.files(), before);
     // The clean stop of that run.
     dir.data()
@@ -734,6 +737,219 @@ fn a_torn_changelog_loses_the_torn_line_only() {
     assert!(events[0].contains("not complete"), "{events:?}");
 }
 
+// ---- the clock of the last run -------------------------------------------------------------------
+
+#[test]
+fn the_newest_time_known() {
+    let newest = |dir: &Dir, mode| {
+        let loaded = dir.load(mode).unwrap();
+        dir.data().newest_time(&loaded)
+    };
+    // Change N is made at 1000 + N; nothing in the image tells of a line that changes nothing but a counter.
+    let logged = b"8: 1008|X()\n9: 1009|X()\n10: 1234|SESDISCONNECTED(1)\n";
+    let dir = Dir::new()
+        .image(METADATA, 11)
+        .put("changelog.1.mfs", logged);
+    assert_eq!(newest(&dir, Mode::Plain), 1234);
+    // That of another history, or none: what the image tells.
+    let dir = Dir::new()
+        .image(METADATA, 10)
+        .put("changelog.1.mfs", logged);
+    assert_eq!(newest(&dir, Mode::Plain), 1009);
+    assert_eq!(newest(&Dir::new().image(METADATA, 10), Mode::Plain), 1009);
+    assert_eq!(newest(&crashed(), Mode::Restore), 1013);
+    assert_eq!(
+        newest(&Dir::new().image(METADATA_BACK, 11), Mode::Restore),
+        1010
+    );
+}
+
+// ---- a replay that stopped early ------------------------------------------------------------------
+
+/// Directories whose changelogs cannot be applied to their end, the version that is reached, the changelogs (and
+/// nothing else) that lead beyond it.
+fn cut_short() -> Vec<(Dir, u64, Vec<&'static str>)> {
+    let garbage_in_the_middle = [
+        log_text(8..=9),
+        b"10: 1010|NONSENSE(1)\n".to_vec(),
+        log_text(11..=13),
+    ]
+    .concat();
+    let hole = || crashed().log("changelog.0.mfs", 12..=13);
+    vec![
+        (hole(), 11, vec!["changelog.0.mfs"]),
+        // The first lines lead to the version that is reached, the last ones beyond it.
+        (
+            Dir::new()
+                .image("metadata.mfs.back.1", 8)
+                .log("changelog.2.mfs", 5..=7)
+                .put("changelog.1.mfs", &garbage_in_the_middle),
+            10,
+            vec!["changelog.1.mfs"],
+        ),
+        // What a metalogger wrote is merged, too.
+        (
+            hole().log("changelog_ml.0.mfs", 13..=14),
+            11,
+            vec!["changelog.0.mfs", "changelog_ml.0.mfs"],
+        ),
+        // Neither end of the file tells of it.
+        (
+            hole().put(
+                "changelog.5.mfs",
+                &[log_text(8..=9), log_text(12..=12), log_text(8..=9)].concat(),
+            ),
+            11,
+            vec!["changelog.0.mfs", "changelog.5.mfs"],
+        ),
+    ]
+}
+
+/// All changelogs, and the image that was loaded.
+fn needed<'a>(
+    before: &'a BTreeMap<String, Vec<u8>>,
+    loaded: &Loaded,
+) -> impl Iterator<Item = (&'a String, &'a Vec<u8>)> {
+    let image = loaded.image.path.file_name().unwrap().to_owned();
+    before
+        .iter()
+        .filter(move |(name, _)| name.starts_with("changelog") || image == name.as_str())
+}
+
+/// Lines of the history that begins at `version`: directories with other names.
+fn other_history(version: u64, end: u64) -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in version..end {
+        let line = format!(
+            "{number}: {}|CREATE(1,other{number},2,755,0,0,0,0):{}\n",
+            2000 + number,
+            number
+        );
+        text.extend(line.bytes());
+    }
+    text
+}
+
+#[test]
+fn a_replay_that_stopped_early_begins_a_history_of_its_own() {
+    for (case, (dir, version, beyond)) in cut_short().into_iter().enumerate() {
+        let before = dir.files();
+        assert!(dir.load(Mode::Restore).is_err(), "case {case}");
+        assert_eq!(dir.files(), before, "case {case}");
+        let loaded = dir.load_ignoring(Mode::Restore).unwrap();
+        assert_eq!(checked_version(&loaded.meta), version, "case {case}");
+        let begun = dir.data().after_load(&loaded, &keep(0)).unwrap();
+        assert_eq!(begun.stored, version, "case {case}");
+        assert_eq!(dir.version(METADATA_BACK), version, "case {case}");
+        let after = dir.files();
+        // Who mends the changelogs needs them and the image that they continue.
+        for (name, bytes) in needed(&before, &loaded) {
+            let kept: Vec<_> = after.iter().filter(|(_, b)| *b == bytes).collect();
+            assert!(!kept.is_empty(), "case {case}: {name} is lost");
+            if name.starts_with("changelog") {
+                let aside = kept[0].0.starts_with(&format!("aside.{name}."));
+                assert_eq!(aside, beyond.contains(&&name[..]), "case {case}: {name}");
+            }
+        }
+        for name in &beyond {
+            let told = begun
+                .notes
+                .iter()
+                .any(|note| matches!(note, Note::MovedAside { from, .. } if from.ends_with(name)));
+            assert!(told, "case {case}: {name}: {:?}", begun.notes);
+        }
+        // The master runs and crashes; a recovery knows nothing of what was left out.
+        let inode = u64::from(loaded.meta.max_inode());
+        assert_eq!(inode, version - 1, "inode numbers follow the version");
+        let dir = dir.put("changelog.0.mfs", &other_history(version, version + 3));
+        let loaded = dir.load(Mode::Restore).unwrap();
+        assert_eq!(loaded.meta.version(), version + 3, "case {case}");
+        for number in version..version + 3 {
+            let old = format!("d{number}");
+            assert_eq!(loaded.meta.lookup(1, old.as_bytes()), None, "case {case}");
+            let new = format!("other{number}");
+            assert!(loaded.meta.lookup(1, new.as_bytes()).is_some());
+        }
+    }
+}
+
+#[test]
+fn images_that_were_not_reached_are_put_aside() {
+    let elsewhere = Dir::new().broken(METADATA_EMERGENCY, 12);
+    let dir = Dir::new()
+        .cut(METADATA_BACK, 11)
+        .image("metadata.mfs.back.1", 8)
+        .broken("metadata.mfs.back.2", 11)
+        .cut(METADATA_EMERGENCY, 12)
+        .log("changelog.1.mfs", 8..=9);
+    let data = dir
+        .data()
+        .with_emergency(vec![elsewhere.path().join(METADATA_EMERGENCY)]);
+    let options = LoadOptions {
+        ignore: true,
+        on_error: OnError::KeepBest,
+        ..LoadOptions::default()
+    };
+    let loaded = data.load(Mode::Restore, &options, &mut |_| ()).unwrap();
+    assert_eq!(checked_version(&loaded.meta), 10);
+    let begun = data.after_load(&loaded, &keep(3)).unwrap();
+    assert_eq!(begun.stored, 10);
+    assert_eq!(
+        dir.names(),
+        [
+            "aside.metadata.mfs.back.*",
+            "aside.metadata.mfs.back.2.*",
+            "aside.metadata.mfs.emergency.*",
+            "changelog.1.mfs",
+            METADATA_CRC,
+            METADATA_BACK,
+            "metadata.mfs.back.1",
+        ]
+    );
+    assert_eq!(elsewhere.names(), ["aside.metadata.mfs.emergency.*"]);
+    assert_eq!(dir.version("metadata.mfs.back.1"), 8);
+    // Nothing is in doubt any more.
+    let loaded = data
+        .load(Mode::Restore, &LoadOptions::default(), &mut |_| ())
+        .unwrap();
+    assert_eq!(checked_version(&loaded.meta), 10);
+}
+
+#[test]
+fn dying_while_histories_are_parted() {
+    let cases = cut_short().len();
+    for case in 0..cases {
+        let mut finished = false;
+        for n in 0..40 {
+            let (dir, version, _) = cut_short().swap_remove(case);
+            let before = dir.files();
+            let loaded = dir.load_ignoring(Mode::Restore).unwrap();
+            let fs = FaultyFs::default();
+            fs.die_at(n);
+            let done = dir
+                .data()
+                .with_fs(Arc::new(fs.clone()))
+                .after_load(&loaded, &keep(1));
+            finished |= done.is_ok() && fs.calls().len() <= n;
+            for (name, bytes) in needed(&before, &loaded) {
+                let kept = dir.files().values().any(|b| b == bytes);
+                assert!(kept, "case {case}, call {n}: {name} is lost");
+            }
+            // Nothing was served, so the same command comes to the same end.
+            let loaded = dir.load_ignoring(Mode::Restore).unwrap();
+            assert_eq!(
+                checked_version(&loaded.meta),
+                version,
+                "case {case}, call {n}"
+            );
+            dir.data().after_load(&loaded, &keep(1)).unwrap();
+            let loaded = dir.load(Mode::Restore).unwrap();
+            assert_eq!(checked_version(&loaded.meta), version);
+        }
+        assert!(finished, "case {case} has more than 40 calls");
+    }
+}
+
 // ---- points in time -----------------------------------------------------------------------------
 
 fn until(point: Until) -> LoadOptions {
@@ -917,6 +1133,38 @@ fn a_cancelled_write_leaves_nothing() {
     assert_eq!(dir.files(), before);
 }
 
+/// A disk that is full in the middle of the image, wherever that is: nothing of it stays, what was there is whole,
+/// and the image is saved elsewhere (spec 01 §10/5, §12; §19/5: also when it is the very last byte).
+#[test]
+fn a_write_that_fails_in_the_middle_of_an_image() {
+    let elsewhere = Dir::new();
+    let whole = image_bytes(14, ID).len();
+    for room in (0..whole).step_by(97).chain([whole - 1]) {
+        let dir = crashed();
+        let before = dir.files();
+        let fs = FaultyFs::default();
+        let data = dir
+            .data()
+            .with_emergency(vec![elsewhere.path().join(METADATA_EMERGENCY)])
+            .with_fs(Arc::new(fs.clone()));
+        fs.plan(Call::Create, &[Fault::Short(room)]);
+        let error = data.store(&view(14), &keep(1)).unwrap_err();
+        assert!(matches!(error, StoreError::Write(_)), "{room}: {error}");
+        assert_eq!(dir.files(), before, "{room}");
+        fs.plan(Call::Create, &[Fault::Short(room)]);
+        let saved = data.emergency_save(&view(14), &keep(0)).unwrap();
+        assert_eq!(saved.path, elsewhere.path().join(METADATA_EMERGENCY));
+        assert_eq!(elsewhere.version(METADATA_EMERGENCY), 14);
+        assert_eq!(dir.files(), before, "{room}");
+        // The last image of a run, too; and when there is space again all goes well.
+        fs.plan(Call::Create, &[Fault::Short(room)]);
+        assert!(data.clean_stop(&view(14), &keep(1)).is_err());
+        assert_eq!(dir.files(), before, "{room}");
+        data.store(&view(14), &keep(1)).unwrap();
+        assert_eq!(dir.version(METADATA_BACK), 14);
+    }
+}
+
 /// Whatever call fails, with everything after it, as if the process had died: a start with `-a` reaches the newest
 /// state, and a second try succeeds.
 #[test]
@@ -926,7 +1174,7 @@ fn dying_anywhere() {
         |data, _| data.store(&view(14), &keep(3)).is_ok(),
         |data, _| data.clean_stop(&view(14), &keep(1)).is_ok(),
         |data, _| {
-            data.restore(&RestoreOptions::default(), &mut |_| ())
+            data.restore(&mut (), &RestoreOptions::default(), &mut |_| ())
                 .is_ok()
         },
     ];
@@ -981,7 +1229,10 @@ fn dying_after_a_load() {
             let loaded = dir.load(mode).unwrap();
             let fs = FaultyFs::default();
             fs.die_at(n);
-            let _ = dir.data().with_fs(Arc::new(fs)).after_load(&loaded, 2);
+            let _ = dir
+                .data()
+                .with_fs(Arc::new(fs))
+                .after_load(&loaded, &keep(2));
             let recovered = dir
                 .load(Mode::Restore)
                 .unwrap_or_else(|e| panic!("case {i}, call {n}: {e}"));
@@ -1077,7 +1328,7 @@ fn recorded_directories() {
     let dir = recorded("clean-stop");
     let loaded = dir.load(Mode::Plain).unwrap();
     assert_eq!(loaded.meta.version(), 9);
-    dir.data().after_load(&loaded, 1).unwrap();
+    dir.data().after_load(&loaded, &keep(1)).unwrap();
     assert_eq!(
         dir.names(),
         [
@@ -1098,5 +1349,175 @@ fn recorded_directories() {
         assert!(loaded.replay.unwrap().events.is_empty());
         dir.restore(&RestoreOptions::default()).unwrap();
         assert_eq!(dir.version(METADATA), 18);
+    }
+}
+
+// ---- the file beside an image -------------------------------------------------------------------
+
+/// Counts the lines since the beginning; `None` = not known.
+#[derive(Default)]
+struct Counter(Option<u64>);
+
+impl Counter {
+    /// What stands beside an image of this version.
+    fn at(version: u64) -> Vec<u8> {
+        Counter(Some(version - 1)).file(version).unwrap()
+    }
+}
+
+impl Companion for Counter {
+    fn begin(&mut self, file: Option<&[u8]>, version: u64) -> Result<(), String> {
+        self.0 = None;
+        let text = std::str::from_utf8(file.ok_or("missing")?).unwrap();
+        let (of, lines) = text.split_once(' ').ok_or("damaged")?;
+        if of != version.to_string() {
+            return Err("foreign".into());
+        }
+        self.0 = lines.parse().ok();
+        Ok(())
+    }
+
+    fn apply(&mut self, meta: &mut Metadata, line: &Line<'_>) -> Result<Outcome, Status> {
+        let outcome = meta.apply(line.ts, &line.op)?;
+        self.0 = self.0.map(|n| n + 1);
+        Ok(outcome)
+    }
+
+    fn file(&self, version: u64) -> Option<Vec<u8>> {
+        self.0.map(|n| format!("{version} {n}").into_bytes())
+    }
+}
+
+fn with_counter(companion: &[u8]) -> StoreOptions<'_> {
+    StoreOptions {
+        companion: Some(companion),
+        ..keep(1)
+    }
+}
+
+/// Version reached, lines counted, what was told about the file.
+fn counted(dir: &Dir, mode: Mode) -> (u64, Option<u64>, Vec<String>) {
+    let mut counter = Counter::default();
+    let mut told = Vec::new();
+    let loaded = dir
+        .data()
+        .load_with(&mut counter, mode, &LoadOptions::default(), &mut |step| {
+            if let Step::Note(Note::NoCompanion { path, reason }) = step {
+                let name = path.file_name().unwrap().to_string_lossy();
+                told.push(format!("{name}: {reason}"));
+            }
+        })
+        .unwrap();
+    (loaded.meta.version(), counter.0, told)
+}
+
+#[test]
+fn companions_follow_their_images() {
+    let dir = Dir::new();
+    for version in [8, 11, 14] {
+        let file = Counter::at(version);
+        dir.data()
+            .store(&view(version), &with_counter(&file))
+            .unwrap();
+    }
+    let names = |rest: &[&str]| {
+        let mut names = vec![METADATA_CRC.to_owned()];
+        names.extend(rest.iter().map(|&name| name.to_owned()));
+        names
+    };
+    let previous = "metadata.mfs.back.1";
+    assert_eq!(
+        dir.names(),
+        names(&[
+            METADATA_BACK,
+            previous,
+            "unfinished.11.mfs",
+            "unfinished.14.mfs"
+        ])
+    );
+    let dir = dir.log("changelog.0.mfs", 11..=15);
+    assert_eq!(counted(&dir, Mode::Restore), (16, Some(15), vec![]));
+    // The image that was damaged had one of its own.
+    let dir = dir.cut(METADATA_BACK, 14);
+    assert_eq!(counted(&dir, Mode::Restore), (16, Some(15), vec![]));
+
+    let file = Counter::at(16);
+    dir.data()
+        .clean_stop(&view(16), &with_counter(&file))
+        .unwrap();
+    assert_eq!(counted(&dir, Mode::Plain), (16, Some(15), vec![]));
+    dir.start(Mode::Plain);
+    assert_eq!(counted(&dir, Mode::Restore), (16, Some(15), vec![]));
+}
+
+#[test]
+fn a_companion_that_cannot_be_used_is_told() {
+    let dir = || {
+        Dir::new()
+            .image(METADATA_BACK, 8)
+            .log("changelog.0.mfs", 8..=9)
+    };
+    let told = |reason: &str| (10, None, vec![format!("unfinished.8.mfs: {reason}")]);
+    assert_eq!(counted(&dir(), Mode::Restore), told("missing"));
+    let stale = dir().put("unfinished.8.mfs", &Counter::at(7));
+    assert_eq!(counted(&stale, Mode::Restore), told("foreign"));
+    let damaged = dir().put("unfinished.8.mfs", b"x");
+    assert_eq!(counted(&damaged, Mode::Restore), told("damaged"));
+    let odd = dir();
+    std::fs::create_dir(odd.path().join("unfinished.8.mfs")).unwrap();
+    assert_eq!(
+        counted(&odd, Mode::Restore),
+        told("it is too long, or no file")
+    );
+    // A new file system has none.
+    let new = Dir::new().put(METADATA, NEW);
+    assert_eq!(counted(&new, Mode::Plain).2, Vec::<String>::new());
+}
+
+#[test]
+fn a_restored_image_has_a_companion() {
+    let dir = crashed().put("unfinished.11.mfs", &Counter::at(11));
+    let mut counter = Counter::default();
+    dir.data()
+        .restore(&mut counter, &RestoreOptions::default(), &mut |_| ())
+        .unwrap();
+    assert_eq!(counted(&dir, Mode::Plain), (14, Some(13), vec![]));
+    // An emergency image, too, where it is.
+    let place = Dir::new();
+    let lost = Dir::new();
+    let path = lost.path().to_owned();
+    let data = lost
+        .data()
+        .with_emergency(vec![place.path().join(METADATA_EMERGENCY)]);
+    drop(lost);
+    let file = Counter::at(20);
+    assert!(!path.exists());
+    data.emergency_save(&view(20), &with_counter(&file))
+        .unwrap();
+    assert_eq!(place.names(), [METADATA_EMERGENCY, "unfinished.20.mfs"]);
+}
+
+#[test]
+fn no_complete_image_is_without_its_companion() {
+    type Action = fn(&DataDir, &[u8]) -> bool;
+    let actions: [Action; 2] = [
+        |data, file| data.store(&view(14), &with_counter(file)).is_ok(),
+        |data, file| data.clean_stop(&view(14), &with_counter(file)).is_ok(),
+    ];
+    for (i, action) in actions.into_iter().enumerate() {
+        let mut finished = false;
+        for n in 0..40 {
+            let dir = crashed().put("unfinished.11.mfs", &Counter::at(11));
+            let fs = FaultyFs::default();
+            fs.die_at(n);
+            let file = Counter::at(14);
+            let survived = action(&dir.data().with_fs(Arc::new(fs.clone())), &file);
+            finished |= survived && fs.calls().len() <= n;
+            let expected = (14, Some(13), vec![]);
+            assert_eq!(counted(&dir, Mode::Restore), expected, "{i}, call {n}");
+            assert!(action(&dir.data(), &file), "{i}, call {n}");
+            assert_eq!(counted(&dir, Mode::Restore), expected, "{i}, call {n}");
+        }
+        assert!(finished, "action {i} has more than 40 calls");
     }
 }

@@ -237,7 +237,7 @@ pub(in crate::client) fn list(
         };
         frame.push(&SclassEntry {
             name: &class.name,
-            def: (r.fver != 0).then_some(def),
+            def: r.with_definitions().then_some(def),
         });
     }
     frame.finish();
