@@ -1,218 +1,150 @@
 //! Which session may keep cached data of which file: the data-cache map (spec 04 §10, spec 07 §7.13.3).
 //!
-//! LOOKUP asks it under the shared lock of the state, so it has locks of its own, one for each part. A file is
-//! in one part with all its sessions. Within a part the record that was used longest ago gives way.
-
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+//! LOOKUP asks it under the shared lock of the state, so it has locks of its own, one for each part; a file is in
+//! one part with all its sessions. Each question costs two cache lines however many sessions and files there are: a
+//! set of records, found by inode and session, and the generation of the file. What makes the records of many
+//! sessions void at once (a change of the file) only counts the generation up.
+//!
+//! Files whose numbers are [`GENERATIONS`] apart share a generation: a change of one makes records of the other
+//! void, too. And within a set the record that was used longest ago gives way. Both only cost a client a fetch of
+//! data that it has.
 
 use parking_lot::Mutex;
 
-/// Most records.
-pub const CAPACITY: usize = 500_000;
-
 const PARTS: usize = 16;
-const NONE: u32 = u32::MAX;
+
+/// Sets of records in a part.
+const SETS: usize = 8192;
+
+/// Records of a set: what fits into a cache line.
+const WAYS: usize = 4;
+
+/// Most records; about as many as the original has (500,000).
+pub const CAPACITY: usize = PARTS * SETS * WAYS;
+
+/// Number of generations, over all parts.
+pub const GENERATIONS: usize = 1 << 20;
 
 /// See the module.
 pub struct DataCache {
-    parts: [Mutex<Part>; PARTS],
+    parts: Vec<Mutex<Part>>,
 }
 
 impl Default for DataCache {
     fn default() -> Self {
-        DataCache::with_capacity(CAPACITY)
-    }
-}
-
-/// Inodes and sessions are small numbers given by the master itself, so a multiplication spreads them well.
-#[derive(Default, Clone, Copy)]
-struct NumberHasher(u64);
-
-impl std::hash::Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
+        DataCache {
+            parts: (0..PARTS).map(|_| Mutex::new(Part::new())).collect(),
         }
     }
-
-    fn write_u64(&mut self, number: u64) {
-        // The golden ratio; the map looks at high and low bits.
-        let mixed = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(number.into());
-    }
 }
 
-type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
-
-#[derive(Clone, Copy)]
+/// That a session has opened a file. Session 0 marks an empty place.
+#[derive(Clone, Copy, Default)]
 struct Record {
     inode: u32,
     session: u32,
-    valid: bool,
-    /// Neighbours in order of use.
-    newer: u32,
-    older: u32,
-    /// Next record of the same inode.
-    sibling: u32,
+    /// The file's `changes` when the record was made; the record is void when that has moved on.
+    changes: u32,
+    /// The file's `revocations` plus 1 when its data became valid, 0 = they are not valid.
+    valid_since: u32,
 }
+
+/// What happened to a file.
+#[derive(Clone, Copy, Default)]
+struct Generation {
+    /// Changes, each of which makes all records void.
+    changes: u32,
+    /// Events that make the data of all records invalid.
+    revocations: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Set([Record; WAYS]);
 
 struct Part {
-    capacity: usize,
-    records: Vec<Record>,
-    free: Vec<u32>,
-    /// First record of each inode.
-    files: NumberMap<u32, u32>,
-    index: NumberMap<u64, u32>,
-    newest: u32,
-    oldest: u32,
+    sets: Vec<Set>,
+    generations: Vec<Generation>,
 }
 
-fn key(inode: u32, session: u32) -> u64 {
-    u64::from(inode) << 32 | u64::from(session)
+impl Record {
+    fn is_current(&self, inode: u32, session: u32, generation: Generation) -> bool {
+        self.inode == inode && self.session == session && self.changes == generation.changes
+    }
+
+    fn is_valid(&self, generation: Generation) -> bool {
+        self.valid_since == generation.revocations + 1
+    }
+
+    fn validate(&mut self, generation: Generation) {
+        self.valid_since = generation.revocations + 1;
+    }
+}
+
+impl Set {
+    /// The record of a session, moved to the front.
+    fn find(&mut self, inode: u32, session: u32, generation: Generation) -> Option<&mut Record> {
+        let at = self
+            .0
+            .iter()
+            .position(|r| r.is_current(inode, session, generation))?;
+        self.0.get_mut(..=at)?.rotate_right(1);
+        self.0.first_mut()
+    }
+
+    /// Puts a record in front; a void one of the same session, or the last, gives way.
+    fn put(&mut self, record: Record) {
+        let same = |r: &Record| r.inode == record.inode && r.session == record.session;
+        let at = self.0.iter().position(same).unwrap_or(WAYS - 1);
+        if let Some(front) = self.0.get_mut(..=at) {
+            front.rotate_right(1);
+        }
+        if let Some(first) = self.0.first_mut() {
+            *first = record;
+        }
+    }
 }
 
 impl Part {
-    fn new(capacity: usize) -> Part {
+    fn new() -> Part {
         Part {
-            capacity,
-            records: Vec::new(),
-            free: Vec::new(),
-            files: NumberMap::default(),
-            index: NumberMap::default(),
-            newest: NONE,
-            oldest: NONE,
+            // Zeroed memory is used when it is touched.
+            sets: vec![Set::default(); SETS],
+            generations: vec![Generation::default(); GENERATIONS / PARTS],
         }
     }
 
-    fn at(&mut self, i: u32) -> &mut Record {
-        &mut self.records[i as usize]
+    fn generation(&mut self, inode: u32) -> &mut Generation {
+        let at = inode as usize / PARTS % self.generations.len();
+        &mut self.generations[at]
     }
 
-    fn find(&self, inode: u32, session: u32) -> Option<u32> {
-        self.index.get(&key(inode, session)).copied()
+    fn set(&mut self, inode: u32, session: u32) -> &mut Set {
+        // The golden ratio spreads numbers that follow each other.
+        let key = u64::from(inode / PARTS as u32) << 32 | u64::from(session);
+        let mixed = (key ^ key >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let at = (mixed >> 32) as usize % self.sets.len();
+        &mut self.sets[at]
     }
 
-    fn unlink_from_order(&mut self, i: u32) {
-        let Record { newer, older, .. } = *self.at(i);
-        match newer {
-            NONE => self.newest = older,
-            newer => self.at(newer).older = older,
-        }
-        match older {
-            NONE => self.oldest = newer,
-            older => self.at(older).newer = newer,
-        }
+    fn find(&mut self, inode: u32, session: u32) -> Option<(&mut Record, Generation)> {
+        let generation = *self.generation(inode);
+        let record = self.set(inode, session).find(inode, session, generation)?;
+        Some((record, generation))
     }
 
-    fn make_newest(&mut self, i: u32) {
-        let second = self.newest;
-        let record = self.at(i);
-        (record.newer, record.older) = (NONE, second);
-        match second {
-            NONE => self.oldest = i,
-            second => self.at(second).newer = i,
+    /// Counts a generation up. When a number is used up, everything is forgotten, so that none comes twice.
+    fn advance(&mut self, inode: u32, number: impl Fn(&mut Generation) -> &mut u32) -> Generation {
+        if *number(self.generation(inode)) >= u32::MAX - 1 {
+            *self = Part::new();
         }
-        self.newest = i;
-    }
-
-    fn use_now(&mut self, i: u32) {
-        if self.newest != i {
-            self.unlink_from_order(i);
-            self.make_newest(i);
-        }
-    }
-
-    fn add(&mut self, inode: u32, session: u32) {
-        if self.index.len() >= self.capacity && self.oldest != NONE {
-            self.remove(self.oldest);
-        }
-        let sibling = self.files.get(&inode).copied().unwrap_or(NONE);
-        let record = Record {
-            inode,
-            session,
-            valid: false,
-            newer: NONE,
-            older: NONE,
-            sibling,
-        };
-        let i = match self.free.pop() {
-            Some(i) => {
-                *self.at(i) = record;
-                i
-            }
-            None => {
-                self.records.push(record);
-                self.records.len() as u32 - 1
-            }
-        };
-        self.files.insert(inode, i);
-        self.index.insert(key(inode, session), i);
-        self.make_newest(i);
-    }
-
-    fn remove(&mut self, i: u32) {
-        let Record {
-            inode,
-            session,
-            sibling,
-            ..
-        } = *self.at(i);
-        self.unlink_from_order(i);
-        self.index.remove(&key(inode, session));
-        let first = self.files.get(&inode).copied().unwrap_or(NONE);
-        if first == i {
-            if sibling == NONE {
-                self.files.remove(&inode);
-            } else {
-                self.files.insert(inode, sibling);
-            }
-        } else {
-            let mut at = first;
-            while at != NONE {
-                let next = self.at(at).sibling;
-                if next == i {
-                    self.at(at).sibling = sibling;
-                    break;
-                }
-                at = next;
-            }
-        }
-        self.free.push(i);
-    }
-
-    /// Removes the records of an inode, but not that of session `except`.
-    fn remove_file(&mut self, inode: u32, except: Option<u32>) {
-        let mut at = self.files.get(&inode).copied().unwrap_or(NONE);
-        while at != NONE {
-            let Record {
-                session, sibling, ..
-            } = *self.at(at);
-            if Some(session) != except {
-                self.remove(at);
-            }
-            at = sibling;
-        }
+        let generation = self.generation(inode);
+        *number(generation) += 1;
+        *generation
     }
 }
 
 impl DataCache {
-    /// A map of at most `capacity` records.
-    #[must_use]
-    pub fn with_capacity(capacity: usize) -> DataCache {
-        DataCache {
-            parts: std::array::from_fn(|_| Mutex::new(Part::new(capacity.div_ceil(PARTS)))),
-        }
-    }
-
     fn part(&self, inode: u32) -> &Mutex<Part> {
         &self.parts[inode as usize % PARTS]
     }
@@ -221,13 +153,17 @@ impl DataCache {
     /// to that is known.
     pub fn open(&self, inode: u32, session: u32) -> bool {
         let mut part = self.part(inode).lock();
-        match part.find(inode, session) {
-            Some(i) => {
-                part.use_now(i);
-                part.at(i).valid
-            }
+        let generation = *part.generation(inode);
+        let set = part.set(inode, session);
+        match set.find(inode, session, generation) {
+            Some(record) => record.is_valid(generation),
             None => {
-                part.add(inode, session);
+                set.put(Record {
+                    inode,
+                    session,
+                    changes: generation.changes,
+                    valid_since: 0,
+                });
                 false
             }
         }
@@ -236,36 +172,43 @@ impl DataCache {
     /// A session reads data, or has dropped what it had cached: what it holds from now on is valid.
     pub fn access(&self, inode: u32, session: u32) {
         let mut part = self.part(inode).lock();
-        if let Some(i) = part.find(inode, session) {
-            part.use_now(i);
-            part.at(i).valid = true;
+        if let Some((record, generation)) = part.find(inode, session) {
+            record.validate(generation);
         }
     }
 
     /// A session changes data: what all others have cached is void, its own is valid.
     pub fn modify(&self, inode: u32, session: u32) {
         let mut part = self.part(inode).lock();
-        part.remove_file(inode, Some(session));
-        if let Some(i) = part.find(inode, session) {
-            part.use_now(i);
-            part.at(i).valid = true;
+        let own = part.find(inode, session).is_some();
+        let generation = part.advance(inode, |g| &mut g.changes);
+        if own {
+            let mut record = Record {
+                inode,
+                session,
+                changes: generation.changes,
+                valid_since: 0,
+            };
+            record.validate(generation);
+            part.set(inode, session).put(record);
         }
     }
 
     /// What all other sessions have cached is void; the session's own pages are its kernel's business.
     pub fn revoke_others(&self, inode: u32, session: u32) {
         let mut part = self.part(inode).lock();
-        let mut at = part.files.get(&inode).copied().unwrap_or(NONE);
-        while at != NONE {
-            let record = part.at(at);
-            record.valid &= record.session == session;
-            at = record.sibling;
+        let own = part
+            .find(inode, session)
+            .is_some_and(|(record, generation)| record.is_valid(generation));
+        part.advance(inode, |g| &mut g.revocations);
+        if own && let Some((record, generation)) = part.find(inode, session) {
+            record.validate(generation);
         }
     }
 
     /// Forgets a file: it was removed, or its number is about to be given to another.
     pub fn forget(&self, inode: u32) {
-        self.part(inode).lock().remove_file(inode, None);
+        self.part(inode).lock().advance(inode, |g| &mut g.changes);
     }
 }
 
@@ -297,64 +240,90 @@ mod tests {
     }
 
     #[test]
-    fn the_record_unused_for_longest_gives_way() {
-        let cache = DataCache::with_capacity(2 * PARTS);
-        let inode = |n: u32| n * PARTS as u32;
-        for n in [1, 2] {
-            cache.open(inode(n), 9);
-            cache.access(inode(n), 9);
+    fn sets_keep_what_was_used_last() {
+        let mut set = Set::default();
+        let none = Generation::default();
+        let record = |session| Record {
+            inode: 7,
+            session,
+            ..Record::default()
+        };
+        for session in 1..=WAYS as u32 {
+            set.put(record(session));
         }
-        assert!(cache.open(inode(1), 9));
-        cache.open(inode(3), 9);
-        assert!(cache.open(inode(1), 9));
-        assert!(!cache.open(inode(2), 9));
+        assert!(set.find(7, 1, none).is_some());
+        set.put(record(100));
+        assert!(set.find(7, 1, none).is_some());
+        assert!(set.find(7, 2, none).is_none(), "unused for longest");
+        set.put(record(100));
+        let places = set.0.iter().filter(|r| r.session == 100).count();
+        assert_eq!(places, 1);
+    }
+
+    #[test]
+    fn most_records_of_many_files_are_kept() {
+        let cache = DataCache::default();
+        let files = CAPACITY as u32 / 2;
+        for inode in 0..files {
+            cache.open(inode, 3);
+            cache.access(inode, 3);
+        }
+        let kept = (0..files).filter(|&inode| cache.open(inode, 3)).count();
+        assert!(kept > files as usize * 9 / 10, "{kept} of {files}");
+    }
+
+    #[test]
+    fn generations_that_are_used_up_bring_nothing_back() {
+        let cache = DataCache::default();
+        cache.open(5, 1);
+        cache.access(5, 1);
+        cache.part(5).lock().generation(5).changes = u32::MAX - 1;
+        cache.forget(5);
+        assert!(!cache.open(5, 1));
+        cache.access(5, 1);
+        assert!(cache.open(5, 1));
     }
 
     proptest::proptest! {
-        /// Against a list of records, newest first.
+        /// Against a plain list of records, as long as nothing has to give way.
         #[test]
-        fn behaves_like_a_list(ops in proptest::collection::vec((0u8..4, 0u32..6, 1u32..4), 0..300)) {
-            const CAPACITY: usize = 8;
-            let mut part = Part::new(CAPACITY);
+        fn behaves_like_a_list(ops in proptest::collection::vec((0u8..5, 0u32..6, 1u32..4), 0..300)) {
+            let cache = DataCache::default();
             let mut model: Vec<(u32, u32, bool)> = Vec::new();
             for (op, inode, session) in ops {
                 let at = model.iter().position(|r| (r.0, r.1) == (inode, session));
                 match op {
                     0 => {
-                        let known = match part.find(inode, session) {
-                            Some(i) => { part.use_now(i); part.at(i).valid }
-                            None => { part.add(inode, session); false }
-                        };
-                        let record = at.map_or((inode, session, false), |i| model.remove(i));
-                        proptest::prop_assert_eq!(known, record.2);
-                        model.insert(0, record);
-                        model.truncate(CAPACITY);
+                        let known = at.is_some_and(|at| model[at].2);
+                        proptest::prop_assert_eq!(cache.open(inode, session), known);
+                        if at.is_none() {
+                            model.push((inode, session, false));
+                        }
                     }
-                    1 => if let Some(i) = part.find(inode, session) {
-                        part.use_now(i);
-                        part.at(i).valid = true;
-                        let mut record = model.remove(at.unwrap());
-                        record.2 = true;
-                        model.insert(0, record);
-                    },
+                    1 => {
+                        cache.access(inode, session);
+                        if let Some(at) = at {
+                            model[at].2 = true;
+                        }
+                    }
                     2 => {
-                        part.remove_file(inode, Some(session));
+                        cache.modify(inode, session);
                         model.retain(|r| r.0 != inode || r.1 == session);
+                        if let Some(own) = model.iter_mut().find(|r| r.0 == inode) {
+                            own.2 = true;
+                        }
+                    }
+                    3 => {
+                        cache.revoke_others(inode, session);
+                        for record in model.iter_mut().filter(|r| r.0 == inode && r.1 != session) {
+                            record.2 = false;
+                        }
                     }
                     _ => {
-                        part.remove_file(inode, None);
+                        cache.forget(inode);
                         model.retain(|r| r.0 != inode);
                     }
                 }
-                let mut seen = Vec::new();
-                let mut at = part.newest;
-                while at != NONE {
-                    let r = *part.at(at);
-                    seen.push((r.inode, r.session, r.valid));
-                    at = r.older;
-                }
-                proptest::prop_assert_eq!(&seen, &model);
-                proptest::prop_assert_eq!(part.index.len(), model.len());
             }
         }
     }
