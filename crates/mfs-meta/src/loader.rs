@@ -59,6 +59,9 @@ pub struct Loader {
     late_classes: bool,
 }
 
+/// No file system has seen so many changes; every version up to here has a next one.
+const MAX_VERSION: u64 = 1 << 63;
+
 fn broken(text: String) -> StructureError {
     StructureError(text)
 }
@@ -332,6 +335,9 @@ impl Loader {
 
 impl ImageSink for Loader {
     fn head(&mut self, version: u64, meta_id: u64) -> SinkResult {
+        if version > MAX_VERSION {
+            return Err(broken(format!("metadata version {version} is impossible")));
+        }
         self.m.t.version = version;
         self.m.t.meta_id = meta_id;
         Ok(())

@@ -311,3 +311,11 @@ fn a_chunkserver_id_is_given_once() {
     let ids: Vec<u16> = meta.chunkservers().map(|s| s.id).collect();
     assert_eq!(ids, [5, 0]);
 }
+
+#[test]
+fn versions_leave_room_for_changes() {
+    let mut loader = Loader::new(LoadOptions::default());
+    loader.head(1 << 63, 1).unwrap();
+    let refused = loader.head(u64::MAX, 1).unwrap_err();
+    assert!(refused.to_string().contains("18446744073709551615"));
+}

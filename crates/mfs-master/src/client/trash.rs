@@ -112,8 +112,8 @@ pub(super) fn attr(ctx: &Ctx<'_>, r: &GetDetachedAttr, out: &mut Vec<u8>) -> Res
         .filter(|node| wanted.contains(&node.kind()))
         .ok_or(Status::Enoent)?;
     let mut attr = attr::record(&state.meta, &Viewer::SUPERUSER, &node, 0);
-    if node.eattr() & eattr::NOOWNER != 0 {
-        // Everybody has the rights of the owner, who is shown as he is.
+    if node.eattr() & eattr::NOOWNER != 0 && node.uid() != 0 {
+        // Shown to its owner, as it were: everybody has his rights.
         attr.mode = (attr.mode & 0o7700) | ((attr.mode >> 6 & 7) * 0o11);
     }
     Reply::GetDetachedAttr(AttrReply { attr }).encode(r.mid, ctx.version(), out);
