@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::net::Net;
+use crate::net::Namespace;
 use crate::programs::real;
 use crate::wait::until;
 
@@ -68,11 +68,11 @@ impl Tool {
         }
     }
 
-    /// A program by its path, inside a private network.
-    pub fn inside(net: &Net, program: impl AsRef<Path>) -> Self {
+    /// A program by its path, inside a private network or one of its machines.
+    pub fn inside(place: &impl Namespace, program: impl AsRef<Path>) -> Self {
         let mut command = Command::new(real("nsenter"));
         command
-            .arg(format!("--net={}", net.path().display()))
+            .arg(format!("--net={}", place.file().display()))
             .arg(program.as_ref());
         Self { command }
     }

@@ -12,23 +12,32 @@
 //! [`Kind`] chooses between this project's `mfsmaster` and the original one. A scenario
 //! that runs with both shows that its expectations are facts and not our own habits.
 
+mod actor;
 mod chunkserver;
 mod command;
+mod copies;
 mod dump;
+mod ext4;
 mod files;
 mod master;
 mod mount;
 mod net;
 mod programs;
+pub mod script;
+mod tmpfs;
 mod wait;
 pub mod workload;
 
-pub use chunkserver::ChunkServer;
+pub use actor::Actor;
+pub use chunkserver::{ChunkFile, ChunkServer};
 pub use command::{Run, Tool};
+pub use copies::{Chunk, Copy, chunks_of};
 pub use dump::{differences, dump, durable, records};
+pub use ext4::Ext4;
 pub use files::{DataDir, fixture};
 pub use master::Master;
 pub use mount::{CACHES_OFF, Mount};
-pub use net::Net;
-pub use programs::{Kind, metarestore, ours, real};
-pub use wait::{until, wait_for};
+pub use net::{Host, Link, Namespace, Net, sweep_after};
+pub use programs::{Kind, installed, metarestore, ours, real};
+pub use tmpfs::Tmpfs;
+pub use wait::{PATIENCE, until, wait_for};

@@ -16,23 +16,22 @@ use crate::command::{Run, Tool};
 use crate::files::DataDir;
 use crate::net::Net;
 use crate::programs::Kind;
-use crate::wait::{until, wait_for};
-
-/// How long a process may take to die of SIGKILL.
-const DEATH: Duration = Duration::from_secs(20);
+use crate::wait::{PATIENCE, until, wait_for};
 
 /// A master: its configuration, its data directory and the process that owns the lock there.
 #[derive(Debug)]
 pub struct Master {
     /// Which program it is.
     pub kind: Kind,
+    /// Its program file.
+    program: PathBuf,
     /// Its data directory.
     pub data: DataDir,
     netns: PathBuf,
     dir: TempDir,
     options: Vec<(String, String)>,
-    /// Shown to the master as its clock: the argument of `faketime -f`.
-    clock: Option<String>,
+    /// Shown to the master as its clock: the variables that `libfaketime` reads.
+    clock: Option<Vec<(&'static str, String)>>,
     /// Whether a limit of the file size gives errors only, without its deadly signal.
     size_limit_errors: bool,
     foreground: Option<Child>,
@@ -63,6 +62,7 @@ impl Master {
     fn with_data(kind: Kind, net: &Net, dir: TempDir, data: &Path) -> Self {
         let master = Self {
             kind,
+            program: kind.mfsmaster(),
             data: DataDir::new(data),
             netns: net.path(),
             dir,
@@ -75,6 +75,12 @@ impl Master {
         fs::write(master.dir.path().join("mfstopology.cfg"), "").expect("write the topology");
         master.write_config();
         master
+    }
+
+    /// Takes another program file than the one of its kind.
+    pub fn program(&mut self, path: &Path) -> &mut Self {
+        path.clone_into(&mut self.program);
+        self
     }
 
     /// Replaces `mfsexports.cfg`.
@@ -93,8 +99,35 @@ impl Master {
     /// Lets the master believe that it starts at this moment (`YYYY-MM-DD hh:mm:ss`, UTC), with
     /// `libfaketime`: the only way to meet the full hour without waiting for it.
     pub fn clock(&mut self, start: &str) -> &mut Self {
-        self.clock = Some(format!("@{start}"));
+        self.clock = Some(vec![
+            ("FAKETIME", format!("@{start}")),
+            // Time-outs and tickers go on as they are; only the time of day is moved.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]);
         self
+    }
+
+    /// Lets the master see a clock that the test can put forward with [`Master::put_clock_forward`],
+    /// also while it runs: the only way to see days pass. The clock for time-outs goes with it.
+    pub fn movable_clock(&mut self) -> &mut Self {
+        self.put_clock_forward(0);
+        self.clock = Some(vec![
+            ("FAKETIME_TIMESTAMP_FILE", path_text(&self.clock_path())),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ]);
+        self
+    }
+
+    /// Sets how far a [`Master::movable_clock`] is ahead of the real one, in seconds.
+    pub fn put_clock_forward(&self, seconds: u64) {
+        // The library reads the file at each question for the time: it must never be half written.
+        let fresh = self.dir.path().join("clock.new");
+        fs::write(&fresh, format!("+{seconds}s\n")).expect("write the clock");
+        fs::rename(&fresh, self.clock_path()).expect("set the clock");
+    }
+
+    fn clock_path(&self) -> PathBuf {
+        self.dir.path().join("clock")
     }
 
     /// Starts it so that a limit of the file size (`prlimit --fsize`) makes its writes fail, as a
@@ -133,13 +166,12 @@ impl Master {
         let tool = Tool::new(crate::programs::real("nsenter"))
             .arg(format!("--net={}", self.netns.display()));
         let tool = match &self.clock {
-            Some(start) => tool
+            Some(clock) => clock
+                .iter()
+                .fold(tool, |tool, (name, value)| tool.env(name, value))
                 // The library and not the `faketime` program, which would wait for the daemon.
                 .env("LD_PRELOAD", faketime_library())
-                .env("FAKETIME", start)
                 .env("NO_FAKE_STAT", "1")
-                // Time-outs and tickers go on as they are; only the time of day is moved.
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("TZ", "UTC"),
             None => tool,
         };
@@ -150,7 +182,7 @@ impl Master {
         } else {
             tool
         };
-        tool.arg(self.kind.mfsmaster())
+        tool.arg(&self.program)
             .arg("-c")
             .arg(self.config())
             .args(args)
@@ -183,8 +215,16 @@ impl Master {
         self.start();
     }
 
-    /// Starts it in the foreground; its output goes to [`Master::log`].
+    /// Starts it in the foreground; its output goes to [`Master::log`], and that of earlier
+    /// masters to numbered files beside it.
     pub fn start_foreground(&mut self, args: &[&str]) {
+        if self.log_path().exists() {
+            let kept = (1..)
+                .map(|number| self.log_path().with_extension(format!("log.{number}")))
+                .find(|path| !path.exists())
+                .expect("a free number");
+            fs::rename(self.log_path(), kept).expect("keep the old log");
+        }
         let log = File::create(self.log_path()).expect("make a log file");
         let tool = self.tool(&[args, &["-f", "start"]].concat());
         self.foreground = Some(tool.spawn(&log));
@@ -239,7 +279,7 @@ impl Master {
     /// When one holds the lock for long.
     #[track_caller]
     pub fn assert_ended(&self) {
-        assert!(until(DEATH, || self.pid().is_none()), "a master runs");
+        assert!(until(PATIENCE, || self.pid().is_none()), "a master runs");
     }
 
     /// Sends a signal to the master.
@@ -263,9 +303,9 @@ impl Master {
     }
 
     fn wait_gone(&self) {
-        wait_for("the death of the master", DEATH, || self.pid().is_none());
+        wait_for("the death of the master", PATIENCE, || self.pid().is_none());
         // The original's writer process outlives its master for a moment.
-        wait_for("the end of the writer process", DEATH, || {
+        wait_for("the end of the writer process", PATIENCE, || {
             owner(&self.data.file(".bgwriter.lock")).is_none()
         });
     }
@@ -281,6 +321,10 @@ impl Master {
             Kind::Original => self.run(&["-a", "restore"]),
         }
     }
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// The process that holds a record lock on a file.
@@ -314,7 +358,7 @@ impl Drop for Master {
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
             let _ = kill(pid, Signal::SIGKILL);
-            let _ = until(DEATH, || self.pid().is_none());
+            let _ = until(PATIENCE, || self.pid().is_none());
         }
         if let Some(mut child) = self.foreground.take() {
             let _ = child.kill();

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
@@ -11,14 +10,11 @@ use tempfile::TempDir;
 use crate::command::Tool;
 use crate::net::Net;
 use crate::programs::real;
-use crate::wait::{until, wait_for};
+use crate::wait::{PATIENCE, until, wait_for};
 
 /// Options that switch off every cache of the mount: each question reaches the master.
 pub const CACHES_OFF: &str = "mfsattrcacheto=0,mfsentrycacheto=0,mfsdirentrycacheto=0,\
 mfsnegentrycacheto=0,mfsxattrcacheto=0,mfssymlinkcacheto=0";
-
-/// How long a mount may take to appear.
-const APPEAR: Duration = Duration::from_secs(30);
 
 /// A mounted file system; detached and its process ended on drop.
 #[derive(Debug)]
@@ -63,7 +59,7 @@ impl Mount {
             .spawn(&log);
         let mut mount = Self { dir, child };
         let mut ended = false;
-        let appeared = until(APPEAR, || {
+        let appeared = until(PATIENCE, || {
             ended = mount.child.try_wait().expect("wait for mfsmount").is_some();
             ended || is_mounted(&point)
         });
@@ -83,6 +79,27 @@ impl Mount {
         self.path().join(name)
     }
 
+    /// The size of the file system and what is free in it, bytes: the sums over all
+    /// chunkservers.
+    ///
+    /// # Errors
+    /// When the master does not answer.
+    pub fn space(&self) -> std::io::Result<(u64, u64)> {
+        let stat = rustix::fs::statvfs(self.path())?;
+        Ok((stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize))
+    }
+
+    /// Waits until the chunkservers together offer at least `total` bytes.
+    ///
+    /// # Panics
+    /// When they do not within a minute.
+    #[track_caller]
+    pub fn wait_for_space(&self, total: u64) {
+        wait_for("the space of all chunkservers", PATIENCE, || {
+            self.space().is_ok_and(|(found, _)| found >= total)
+        });
+    }
+
     /// Unmounts it as a user would and waits for the end of the process, so that the master has
     /// seen the session close.
     ///
@@ -90,7 +107,7 @@ impl Mount {
     /// When it is busy or its process does not end.
     pub fn unmount(mut self) {
         Tool::new(real("umount")).arg(self.path()).run().expect(0);
-        wait_for("the end of mfsmount", APPEAR, || {
+        wait_for("the end of mfsmount", PATIENCE, || {
             self.child.try_wait().expect("wait for mfsmount").is_some()
         });
     }
@@ -122,18 +139,19 @@ fn detach(point: &Path) {
 }
 
 /// What the names of this process's mount directories begin with.
-fn scratch_prefix() -> String {
+pub(crate) fn scratch_prefix() -> String {
     format!("antler-mount-{}-", std::process::id())
 }
 
-/// Detaches the mounts of test processes that are no more: SIGKILL leaves no time to clean up.
-pub(crate) fn sweep() {
+/// Detaches the mounts of chosen test processes that are no more: SIGKILL leaves no time to
+/// clean up.
+pub(crate) fn sweep_if(chosen: impl Fn(u32) -> bool) {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for point in table.lines().filter_map(|line| line.split(' ').nth(1)) {
         let owner = point
             .split_once("/antler-mount-")
             .and_then(|(_, rest)| rest.split('-').next()?.parse().ok());
-        if owner.is_some_and(|pid: u32| !Path::new(&format!("/proc/{pid}")).exists()) {
+        if owner.is_some_and(&chosen) {
             detach(Path::new(point));
         }
     }

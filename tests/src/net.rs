@@ -1,4 +1,4 @@
-//! A private network: one namespace with one non-loopback address.
+//! A private network: one namespace with one non-loopback address, and machines beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -58,9 +58,149 @@ impl Net {
         net
     }
 
+    /// Makes the namespace together with machines of their own that are wired to it.
+    ///
+    /// # Panics
+    /// As [`Net::new`]; with more than 200 machines.
+    pub fn with_hosts(count: usize) -> (Self, Vec<Host>) {
+        let net = Self::new();
+        for link in [Link::Control, Link::Data] {
+            let bridge = link.name();
+            let run = |args: &[&str]| ip(&[&["-n", net.name.as_str()], args].concat());
+            run(&["link", "add", bridge, "type", "bridge"]);
+            run(&[
+                "addr",
+                "add",
+                &format!("{}/24", link.address(1)),
+                "dev",
+                bridge,
+            ]);
+            run(&["link", "set", bridge, "up"]);
+        }
+        assert!(count <= 200, "{count} machines do not fit into one subnet");
+        let hosts = (0..count)
+            .map(|number| Host::new(&net, number as u8))
+            .collect();
+        (net, hosts)
+    }
+
     /// The namespace's file, for `nsenter`.
     pub fn path(&self) -> PathBuf {
-        Path::new("/var/run/netns").join(&self.name)
+        file_of(&self.name)
+    }
+}
+
+/// Something that programs can run inside of.
+pub trait Namespace {
+    /// The namespace's file, for `nsenter`.
+    fn file(&self) -> PathBuf;
+}
+
+impl Namespace for Net {
+    fn file(&self) -> PathBuf {
+        self.path()
+    }
+}
+
+fn file_of(namespace: &str) -> PathBuf {
+    Path::new("/var/run/netns").join(namespace)
+}
+
+/// One of the two wires between a [`Host`] and its [`Net`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// To the master only.
+    Control,
+    /// To clients and to the other hosts.
+    Data,
+}
+
+impl Link {
+    /// The name of its bridge in the net and of its end in each host.
+    fn name(self) -> &'static str {
+        match self {
+            Link::Control => "control",
+            Link::Data => "data",
+        }
+    }
+
+    fn address(self, last: u8) -> String {
+        match self {
+            Link::Control => format!("10.78.0.{last}"),
+            Link::Data => format!("10.79.0.{last}"),
+        }
+    }
+
+    /// The address of the [`Net`] on this wire: of the master on [`Link::Control`], of the
+    /// mounts on [`Link::Data`].
+    pub fn net_ip(self) -> String {
+        self.address(1)
+    }
+}
+
+/// A machine with a namespace of its own and two wires, each of which can be cut: what a
+/// chunkserver needs to be out of reach for the master, for the clients, or for all.
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    net: String,
+    number: u8,
+}
+
+impl Host {
+    fn new(net: &Net, number: u8) -> Self {
+        let host = Self {
+            name: format!("{}-{number}", net.name),
+            net: net.name.clone(),
+            number,
+        };
+        ip(&["netns", "add", &host.name]);
+        let inside = |args: &[&str]| ip(&[&["-n", host.name.as_str()], args].concat());
+        inside(&["link", "set", "lo", "up"]);
+        for link in [Link::Control, Link::Data] {
+            let (port, end) = (host.port(link), link.name());
+            ip(&[
+                "-n", &host.net, "link", "add", &port, "type", "veth", "peer", "name", end,
+                "netns", &host.name,
+            ]);
+            ip(&["-n", &host.net, "link", "set", &port, "master", end]);
+            inside(&["addr", "add", &format!("{}/24", host.ip(link)), "dev", end]);
+            inside(&["link", "set", end, "up"]);
+            host.join(link);
+        }
+        host
+    }
+
+    /// Its address on a wire.
+    pub fn ip(&self, link: Link) -> String {
+        link.address(10 + self.number)
+    }
+
+    /// The net's end of a wire.
+    fn port(&self, link: Link) -> String {
+        format!("{}{}", link.name(), self.number)
+    }
+
+    /// Cuts a wire: packets vanish, no connection is closed.
+    pub fn cut(&self, link: Link) {
+        ip(&["-n", &self.net, "link", "set", &self.port(link), "down"]);
+    }
+
+    /// Mends a wire.
+    pub fn join(&self, link: Link) {
+        ip(&["-n", &self.net, "link", "set", &self.port(link), "up"]);
+    }
+}
+
+impl Namespace for Host {
+    fn file(&self) -> PathBuf {
+        file_of(&self.name)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        delete(&self.name);
     }
 }
 
@@ -72,30 +212,48 @@ impl Default for Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        let run = Tool::new(real("ip"))
-            .args(["netns", "del", &self.name])
-            .run();
-        if run.code != Some(0) {
-            eprintln!("cannot remove the network namespace: {run}");
-        }
+        delete(&self.name);
+    }
+}
+
+fn delete(namespace: &str) {
+    let run = Tool::new(real("ip"))
+        .args(["netns", "del", namespace])
+        .run();
+    if run.code != Some(0) {
+        eprintln!("cannot remove the network namespace: {run}");
     }
 }
 
 /// Takes away what test processes left that were ended by SIGKILL: the namespaces that carry
 /// their process id, with everything that still runs inside, and their mounts.
 fn sweep() {
+    sweep_if(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// Takes away everything that a process of this harness left behind: its namespaces, what still
+/// runs inside them, and its mounts. The process must have ended.
+pub fn sweep_after(process: u32) {
+    sweep_if(|pid| pid == process);
+}
+
+fn sweep_if(chosen: impl Fn(u32) -> bool) {
     let Ok(entries) = std::fs::read_dir("/var/run/netns") else {
         return;
     };
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix("antler-")
-            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
-            continue;
-        }
-        let inside = Tool::new(real("ip")).args(["netns", "pids", &name]).run();
+    let names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            name.strip_prefix("antler-")
+                .and_then(|rest| rest.split('-').next()?.parse().ok())
+                .is_some_and(&chosen)
+        })
+        .collect();
+    // First: what waits for a mount can neither die nor be looked at before the mount is gone.
+    crate::mount::sweep_if(&chosen);
+    for name in &names {
+        let inside = Tool::new(real("ip")).args(["netns", "pids", name]).run();
         for pid in inside
             .stdout
             .split_whitespace()
@@ -103,10 +261,11 @@ fn sweep() {
         {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        // Another test process may be quicker: not being there any more is fine.
-        let _ = Tool::new(real("ip")).args(["netns", "del", &name]).run();
     }
-    crate::mount::sweep();
+    for name in &names {
+        // Another test process may be quicker: not being there any more is fine.
+        let _ = Tool::new(real("ip")).args(["netns", "del", name]).run();
+    }
 }
 
 #[track_caller]

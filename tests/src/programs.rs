@@ -32,8 +32,13 @@ fn package_of(name: &str) -> &'static str {
         "ip" => "iproute2",
         "systemd-analyze" => "systemd",
         "nsenter" | "mount" | "umount" | "prlimit" => "util-linux",
-        "env" | "stat" => "coreutils",
+        "env" | "stat" | "cp" | "timeout" => "coreutils",
+        "mkfs.ext4" | "fsck.ext4" | "chattr" => "e2fsprogs",
         "python3" => "python3",
+        "getfattr" | "setfattr" => "attr",
+        "getfacl" | "setfacl" => "acl",
+        "setpriv" => "util-linux",
+        "fio" => "fio",
         _ => "moosefs-client",
     }
 }
@@ -57,7 +62,7 @@ pub fn real(name: &str) -> PathBuf {
 }
 
 /// A program of this workspace: in `$ANTLER_BIN_DIR`, else in the build directory that this
-/// test was built into.
+/// test or tool was built into.
 ///
 /// # Panics
 /// When it is not built.
@@ -65,10 +70,12 @@ pub fn ours(name: &str) -> PathBuf {
     let path = match std::env::var_os("ANTLER_BIN_DIR") {
         Some(dir) => PathBuf::from(dir).join(name),
         None => {
-            let test = std::env::current_exe().expect("the path of the running test");
-            // target/<profile>/deps/<test>: the programs lie two levels up.
-            test.ancestors()
-                .nth(2)
+            let running = std::env::current_exe().expect("the path of the running program");
+            // target/<profile>/deps/<test>: the programs lie two levels up, tools beside them.
+            running
+                .ancestors()
+                .skip(1)
+                .find(|dir| !dir.ends_with("deps"))
                 .expect("a test lies in target/<profile>/deps")
                 .join(name)
         }
@@ -84,4 +91,24 @@ pub fn ours(name: &str) -> PathBuf {
 /// Our `mfsmetarestore`.
 pub fn metarestore() -> PathBuf {
     ours("mfsmetarestore")
+}
+
+/// A test program from crates.io that `scripts/test` installs into `$ANTLER_CACHE` (default
+/// `~/.cache/antler`).
+///
+/// # Panics
+/// When it is not there; the text tells how to install it.
+pub fn installed(name: &str, version: &str) -> PathBuf {
+    let cache = std::env::var_os("ANTLER_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/antler"),
+        PathBuf::from,
+    );
+    let program = cache.join("bin").join(name);
+    assert!(
+        program.is_file(),
+        "{} is missing: cargo install --root {} {name} --version {version} (scripts/test does)",
+        program.display(),
+        cache.display()
+    );
+    program
 }

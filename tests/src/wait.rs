@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// Longer than anything takes that is not slow on purpose, also on a small machine that has other work. Tests end
+/// when what they wait for is there, so it costs time only when they fail.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How often a condition is asked.
 const POLL: Duration = Duration::from_millis(5);
 

@@ -300,13 +300,14 @@ impl Metadata {
         let mut stack = vec![top];
         while let Some(inode) = stack.pop() {
             let node = self.node(inode).ok_or(Status::Enoent)?;
+            let is_dir = node.kind() == Kind::Directory;
+            if is_dir && !self.may(inode, caller, W | X) {
+                return Err(Status::Eacces);
+            }
             if node.eattr() & eattr::SNAPSHOT == 0 || node.eattr() & PROTECTED != 0 {
                 return Err(Status::Eperm);
             }
-            if node.kind() == Kind::Directory {
-                if !self.may(inode, caller, W | X) {
-                    return Err(Status::Eacces);
-                }
+            if is_dir {
                 stack.extend(self.children(inode).map(|child| child.inode));
             }
         }

@@ -1,8 +1,6 @@
 //! The actions of the command line: the table of spec 01 §4, and exit codes of §3.4.
 
-use std::time::Duration;
-
-use antler_e2e::{Kind, Master, Net, Tool, real, until, wait_for};
+use antler_e2e::{Kind, Master, Net, PATIENCE, Tool, real, until, wait_for};
 use nix::sys::signal::{Signal, kill};
 
 both!(
@@ -21,8 +19,6 @@ both!(
     busy_port,
     no_exports,
 );
-
-const A_MOMENT: Duration = Duration::from_secs(20);
 
 fn version_and_usage(kind: Kind) {
     let mfsmaster = |args: &[&str]| Tool::new(kind.mfsmaster()).args(args).run();
@@ -140,7 +136,7 @@ fn reload(kind: Kind) {
     master.set_exports("10.1.2.3 / rw\n");
     let run = master.run(&["reload"]).expect(0);
     assert!(run.stderr.contains("reload signal has been sent"), "{run}");
-    wait_for("the new exports", A_MOMENT, || {
+    wait_for("the new exports", PATIENCE, || {
         antler_e2e::Mount::try_with(&net, "/", antler_e2e::CACHES_OFF).is_err()
     });
     // A bad file leaves what was there.
@@ -148,7 +144,7 @@ fn reload(kind: Kind) {
     master.run(&["reload"]).expect(0);
     master.set_exports("* / rw,alldirs,maproot=0:0\n");
     master.run(&["reload"]).expect(0);
-    wait_for("the new exports", A_MOMENT, || {
+    wait_for("the new exports", PATIENCE, || {
         antler_e2e::Mount::try_with(&net, "/", antler_e2e::CACHES_OFF).is_ok()
     });
     assert_eq!(master.pid(), pid, "reload ended the master");
@@ -180,16 +176,16 @@ fn foreground(kind: Kind) {
     let mut master = Master::new(kind, &net);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         master.start_foreground(&[]);
-        wait_for("a master in the foreground", A_MOMENT, || {
+        wait_for("a master in the foreground", PATIENCE, || {
             master.log().contains("daemon initialized properly")
         });
         master.signal(signal);
-        assert_eq!(master.wait_foreground(A_MOMENT), Some(0));
+        assert_eq!(master.wait_foreground(PATIENCE), Some(0));
         assert!(master.data.has("metadata.mfs"));
     }
     master.data.put("metadata.mfs", "");
     master.start_foreground(&[]);
-    assert_eq!(master.wait_foreground(A_MOMENT), Some(1));
+    assert_eq!(master.wait_foreground(PATIENCE), Some(1));
 }
 
 fn start_of_a_second_master(kind: Kind) {
@@ -270,7 +266,7 @@ fn working_user() {
     let pid = master.pid().expect("a running master");
     let status = std::fs::metadata(format!("/proc/{pid}")).expect("the process");
     assert_eq!((status.uid(), status.gid()), (65534, 65534));
-    wait_for("the first change", A_MOMENT, || {
+    wait_for("the first change", PATIENCE, || {
         master.data.has("changelog.0.mfs")
     });
     let log = std::fs::metadata(master.data.file("changelog.0.mfs")).expect("the changelog");
@@ -279,5 +275,5 @@ fn working_user() {
         (65534, 65534, 0o640)
     );
     kill(pid, Signal::SIGTERM).expect("signal");
-    assert!(until(A_MOMENT, || master.data.has("metadata.mfs")));
+    assert!(until(PATIENCE, || master.data.has("metadata.mfs")));
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use antler_e2e::workload::{Random, Worker};
-use antler_e2e::{DataDir, Kind, Master, Mount, Net, differences, dump, durable, until, wait_for};
+use antler_e2e::{
+    DataDir, Kind, Master, Mount, Net, PATIENCE, differences, dump, durable, until, wait_for,
+};
 
 both!(killed_and_restored, rounds);
 
@@ -133,9 +135,7 @@ fn killed_and_restored(kind: Kind) {
     crashing.master.start_with_image();
     crashing.make_directories();
     crashing.crash(|master, _| {
-        wait_for("some work", Duration::from_secs(30), || {
-            master.data.changes().len() > 300
-        });
+        wait_for("some work", PATIENCE, || master.data.changes().len() > 300);
     });
     crashing.recover();
     crashing.master.stop();
@@ -183,11 +183,12 @@ fn rounds_at_the_full_hour() {
         if crashing.master.pid().is_some() {
             crashing.master.stop();
         }
+        // The image of the hour is another one, whenever the hour comes.
+        let before = crashing.master.data.version("metadata.mfs");
         crashing.master.start();
-        let before = crashing.master.data.version("metadata.mfs.back");
         crashing.crash(|master, random| {
             let delay = Duration::from_millis(random.below(40) as u64);
-            wait_for("the full hour", Duration::from_secs(20), || {
+            wait_for("the full hour", PATIENCE, || {
                 master.data.has("metadata.mfs.back.tmp")
                     || master.data.version("metadata.mfs.back") != before
             });
@@ -213,7 +214,7 @@ fn hour(kind: Kind) {
         .start();
     let mount = Mount::new(&net);
     let mut made = 0;
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while !(master.data.has("metadata.mfs.back.1") && master.data.has("changelog.1.mfs")) {
         assert!(
             Instant::now() < deadline,
@@ -224,11 +225,9 @@ fn hour(kind: Kind) {
         made += 1;
     }
     std::fs::create_dir(mount.join("after")).expect("mkdir");
-    wait_for(
-        "a line in the new changelog",
-        Duration::from_secs(10),
-        || master.data.has("changelog.0.mfs") && !master.data.get("changelog.0.mfs").is_empty(),
-    );
+    wait_for("a line in the new changelog", PATIENCE, || {
+        master.data.has("changelog.0.mfs") && !master.data.get("changelog.0.mfs").is_empty()
+    });
     let version = master.data.version("metadata.mfs.back");
     let log = master.data.get("changelog.0.mfs");
     assert!(

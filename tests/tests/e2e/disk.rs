@@ -1,61 +1,120 @@
 //! Disks that are full, small or read-only.
 
-use std::path::Path;
-use std::time::Duration;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
-use antler_e2e::{Kind, Master, Mount, Net, Tool, real, until, wait_for};
-use tempfile::TempDir;
+use antler_e2e::{DataDir, Ext4, Kind, Master, Mount, Net, PATIENCE, Tmpfs, Tool, real, wait_for};
+use nix::sys::signal::Signal;
 
-/// A small file system of its own; unmounted on drop.
-pub(crate) struct Tmpfs {
-    dir: TempDir,
+/// Fills a disk to the last page; what remains is less than any image.
+fn fill(disk: &Tmpfs) {
+    let mut file = File::create(disk.path().join("filler")).expect("create a file");
+    let block = [0_u8; 4096];
+    while file.write_all(&block).is_ok() {}
 }
 
-impl Tmpfs {
-    /// Mounts one with options like `size=1m`.
-    pub(crate) fn new(options: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        Tool::new(real("mount"))
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(dir.path())
-            .run()
-            .expect(0);
-        Self { dir }
+/// Gives back all that [`fill`] took.
+fn free(disk: &Tmpfs) {
+    std::fs::remove_file(disk.path().join("filler")).expect("remove a file");
+}
+
+/// Gives back about so many bytes of it.
+fn free_some(disk: &Tmpfs, bytes: u64) {
+    let path = disk.path().join("filler");
+    let file = File::options().write(true).open(path).expect("the filler");
+    let length = file.metadata().expect("its size").len();
+    file.set_len(length - bytes).expect("make it smaller");
+}
+
+/// Images that masters saved outside of their data directories; removed on drop.
+struct Rescued(Vec<PathBuf>);
+
+impl Rescued {
+    /// Waits until a master in the foreground tells that it has saved one.
+    fn by(master: &Master) -> Self {
+        const TOLD: &str = "metadata file stored in emergency mode, file name: ";
+        wait_for_log(master, TOLD);
+        let log = master.log();
+        let told = log.lines().filter_map(|line| line.split_once(TOLD));
+        let paths = told.filter_map(|(_, rest)| rest.split(' ').next());
+        Self(paths.map(PathBuf::from).collect())
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Changes its options.
-    pub(crate) fn remount(&self, options: &str) {
-        Tool::new(real("mount"))
-            .args(["-o", &format!("remount,{options}")])
-            .arg(self.path())
-            .run()
-            .expect(0);
-    }
-
-    /// Fills it to the last page; what remains is less than any image.
-    fn fill(&self) {
-        use std::io::Write;
-        let mut file = std::fs::File::create(self.path().join("filler")).expect("create a file");
-        let block = [0_u8; 4096];
-        while file.write_all(&block).is_ok() {}
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.path().join("filler")).expect("remove a file");
+    /// The version of the only one.
+    fn version(&self, master: &Master) -> u64 {
+        assert_eq!(self.0.len(), 1, "{:?}", self.0);
+        let outside = !self.0[0].starts_with(master.data.path());
+        assert!(outside, "{:?}", self.0);
+        let dir = self.0[0].parent().expect("a directory");
+        let name = self.0[0].file_name().expect("a name").to_string_lossy();
+        DataDir::new(dir).version(&name)
     }
 }
 
-impl Drop for Tmpfs {
+impl Drop for Rescued {
     fn drop(&mut self) {
-        let _ = Tool::new(real("umount")).arg("-l").arg(self.path()).run();
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
-const A_MOMENT: Duration = Duration::from_secs(20);
+/// Makes directories `d0`, `d1`, ... in the background, which may have to wait for a disk. Gives the number of
+/// those that were answered.
+struct Worker {
+    made: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    fn start(root: PathBuf, count: usize) -> Self {
+        let made = Arc::new(AtomicUsize::new(0));
+        let answered = Arc::clone(&made);
+        let thread = std::thread::spawn(move || {
+            for i in 0..count {
+                if std::fs::create_dir(root.join(format!("d{i}"))).is_err() {
+                    return;
+                }
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { made, thread }
+    }
+
+    fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Waits for its end.
+    fn finish(self) -> usize {
+        wait_for("the changes that had to wait", PATIENCE, || {
+            self.thread.is_finished()
+        });
+        self.thread.join().expect("the worker");
+        self.made.load(Ordering::SeqCst)
+    }
+}
+
+/// What the log says when lines cannot be written, and when they can be again.
+const HELD: &str = "changes can't be logged";
+const GOES_ON: &str = "changelog is written again";
+
+fn wait_for_log(master: &Master, text: &str) {
+    wait_for(text, PATIENCE, || master.log().contains(text));
+}
+
+fn expect_directories(mount: &Mount, names: impl IntoIterator<Item = String>) {
+    for name in names {
+        assert!(
+            mount.join(&name).is_dir(),
+            "an answered change is lost: {name}"
+        );
+    }
+}
 
 /// On a full disk no answer leaves whose change is not written; when space returns everything
 /// goes on, and after a crash all that was answered is there.
@@ -63,42 +122,30 @@ const A_MOMENT: Duration = Duration::from_secs(20);
 fn full_disk_while_running() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
-    let master = Master::over(Kind::Ours, &net, disk.path());
+    let mut master = Master::over(Kind::Ours, &net, disk.path());
     master.data.put("metadata.mfs", "MFSM NEW");
-    master.start();
-    let mount = Mount::new(&net);
+    master.start_foreground(&[]);
+    let mount = mounted(&net);
     std::fs::create_dir(mount.join("before")).expect("mkdir");
-    disk.fill();
-    // In the background: it may have to wait for space.
-    let root = mount.path();
-    let worker = std::thread::spawn(move || {
-        (0..2000)
-            .take_while(|i| std::fs::create_dir(root.join(format!("d{i}"))).is_ok())
-            .count()
-    });
+    fill(&disk);
     // The page that the changelog has already may take some lines; then nothing more.
-    until(Duration::from_secs(3), || worker.is_finished());
+    let worker = Worker::start(mount.path(), 2000);
+    wait_for_log(&master, HELD);
+    let answered = worker.made();
+    assert!(answered < 2000, "answered without a line");
     assert!(master.pid().is_some(), "the master ended on a full disk");
-    disk.free();
-    let made = worker.join().expect("the worker");
-    wait_for("work after space returned", A_MOMENT, || {
-        std::fs::create_dir(mount.join("after")).is_ok() || mount.join("after").exists()
-    });
+    free(&disk);
+    wait_for_log(&master, GOES_ON);
+    let made = worker.finish();
+    assert_eq!(made, 2000);
+    std::fs::create_dir(mount.join("after")).expect("mkdir");
     master.kill9();
     drop(mount);
     master.restore().expect(0);
     master.start();
     let mount = Mount::new(&net);
-    for name in ["before", "after"]
-        .map(String::from)
-        .into_iter()
-        .chain((0..made).map(|i| format!("d{i}")))
-    {
-        assert!(
-            mount.join(&name).is_dir(),
-            "an answered change is lost: {name}"
-        );
-    }
+    let names = (0..made).map(|i| format!("d{i}"));
+    expect_directories(&mount, names.chain(["before", "after"].map(String::from)));
 }
 
 /// A stop on a full disk saves the image in an emergency place, says so, and goes on trying
@@ -116,19 +163,18 @@ fn full_disk_at_stop() {
     }
     mount.unmount();
     let back = master.data.get("metadata.mfs.back");
-    disk.fill();
-    master.signal(nix::sys::signal::Signal::SIGTERM);
-    wait_for("the emergency image", A_MOMENT, || {
-        master.log().contains("metadata.mfs.emergency")
-    });
+    fill(&disk);
+    master.signal(Signal::SIGTERM);
+    let rescued = Rescued::by(&master);
+    assert!(rescued.version(&master) > 200);
     assert_eq!(
         master.data.get("metadata.mfs.back"),
         back,
         "the old image is damaged"
     );
     assert!(!master.data.has("metadata.mfs"));
-    disk.free();
-    assert_eq!(master.wait_foreground(Duration::from_secs(30)), Some(0));
+    free(&disk);
+    assert_eq!(master.wait_foreground(PATIENCE), Some(0));
     assert!(master.data.version("metadata.mfs") > 200);
     master.start();
     let mount = Mount::new(&net);
@@ -138,16 +184,16 @@ fn full_disk_at_stop() {
 /// Mounts as soon as a master in the foreground listens.
 fn mounted(net: &Net) -> Mount {
     let mut mount = None;
-    wait_for("a mount", A_MOMENT, || {
+    wait_for("a mount", PATIENCE, || {
         mount = Mount::try_with(net, "/", antler_e2e::CACHES_OFF).ok();
         mount.is_some()
     });
     mount.expect("a mount")
 }
 
-/// A file system that turns read-only under a running master, as kernels do on errors.
+/// A crash, and a data directory that is read-only afterwards.
 #[test]
-fn disk_turns_read_only() {
+fn read_only_disk_at_restore() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
     let master = Master::over(Kind::Ours, &net, disk.path());
@@ -155,7 +201,6 @@ fn disk_turns_read_only() {
     master.start();
     let mount = Mount::new(&net);
     std::fs::create_dir(mount.join("before")).expect("mkdir");
-    // A crash on the spot, then a directory that cannot be written.
     master.kill9();
     drop(mount);
     disk.remount("ro");
@@ -183,11 +228,11 @@ fn full_disk_at_restore() {
     master
         .data
         .put_fixture("lifecycle/changes-13-17.mfs", "changelog.0.mfs");
-    disk.fill();
+    fill(&disk);
     let before = master.data.snapshot();
     master.restore().expect(1);
     assert_eq!(before, master.data.snapshot());
-    disk.free();
+    free(&disk);
     master.restore().expect(0);
     assert_eq!(master.data.version("metadata.mfs"), 18);
 }
@@ -198,9 +243,10 @@ fn full_disk_at_restore() {
 fn write_fails_in_the_middle_of_a_line() {
     let net = Net::new();
     let mut master = Master::new(Kind::Ours, &net);
-    master.size_limit_errors().start();
-    let mount = Mount::new(&net);
-    for i in 0..10 {
+    master.size_limit_errors().start_foreground(&[]);
+    let mount = mounted(&net);
+    // More than the log takes, which the limit is for as well.
+    for i in 0..300 {
         std::fs::create_dir(mount.join(format!("before{i}"))).expect("mkdir");
     }
     let size = master.data.get("changelog.0.mfs").len();
@@ -214,22 +260,18 @@ fn write_fails_in_the_middle_of_a_line() {
             .expect(0);
     };
     limit(&format!("{}:unlimited", size + 20));
-    let root = mount.path();
-    let worker = std::thread::spawn(move || {
-        (0..50)
-            .filter(|i| std::fs::create_dir(root.join(format!("d{i}"))).is_ok())
-            .collect::<Vec<_>>()
-    });
-    until(Duration::from_secs(2), || worker.is_finished());
-    assert!(
-        master.data.get("changelog.0.mfs").len() <= size + 20,
-        "the limit does not work"
+    let worker = Worker::start(mount.path(), 50);
+    wait_for_log(&master, HELD);
+    assert_eq!(worker.made(), 0, "answered without a line");
+    assert_eq!(
+        master.data.get("changelog.0.mfs").len(),
+        size,
+        "half a line"
     );
     limit("unlimited");
-    let made = worker.join().expect("the worker");
-    wait_for("work after the disk is well again", A_MOMENT, || {
-        std::fs::create_dir(mount.join("after")).is_ok() || mount.join("after").exists()
-    });
+    let made = worker.finish();
+    assert_eq!(made, 50);
+    std::fs::create_dir(mount.join("after")).expect("mkdir");
     master.kill9();
     drop(mount);
     for (name, log) in master.data.snapshot() {
@@ -246,11 +288,146 @@ fn write_fails_in_the_middle_of_a_line() {
     master.restore().expect(0);
     master.start();
     let mount = Mount::new(&net);
-    let names = made.iter().map(|i| format!("d{i}"));
-    for name in names.chain(["before9", "after"].map(String::from)) {
-        assert!(
-            mount.join(&name).is_dir(),
-            "an answered change is lost: {name}"
-        );
+    let names = (0..made).map(|i| format!("d{i}"));
+    expect_directories(&mount, names.chain(["before9", "after"].map(String::from)));
+}
+
+/// The hourly image does not fit on the disk any more, the changelog does: the master goes on, the old image and
+/// all changelogs stay, an image is saved elsewhere, and the next one follows when there is space (spec 01 §10, §12,
+/// §19/12; the original ends itself).
+#[test]
+fn disk_fills_up_in_the_middle_of_the_hourly_image() {
+    let net = Net::new();
+    let disk = Tmpfs::new("size=8m");
+    let mut master = Master::over(Kind::Ours, &net, disk.path());
+    master.data.put("metadata.mfs", "MFSM NEW");
+    master.start();
+    let mount = Mount::new(&net);
+    for i in 0..3000 {
+        std::fs::create_dir(mount.join(format!("old{i}"))).expect("mkdir");
     }
+    mount.unmount();
+    master.stop();
+    let image = master.data.get("metadata.mfs");
+    let room = image.len() as u64 / 2;
+    fill(&disk);
+    free_some(&disk, room);
+    master.clock("2030-01-01 11:59:55").start_foreground(&[]);
+    let mount = mounted(&net);
+    std::fs::create_dir(mount.join("logged")).expect("mkdir");
+    wait_for_log(&master, "can't store metadata");
+    let rescued = Rescued::by(&master);
+    assert!(rescued.version(&master) > 3000);
+    assert!(
+        master.data.get("metadata.mfs.back") == image,
+        "the old image is damaged"
+    );
+    assert!(!master.data.has("metadata.mfs"));
+    assert!(!master.data.has("metadata.mfs.emergency"), "half an image");
+    let old_log = || master.data.has("changelog.1.mfs");
+    assert!(old_log(), "{:?}", master.data.names());
+    // Not only is it alive: it takes changes.
+    std::fs::create_dir(mount.join("meanwhile")).expect("mkdir");
+    free(&disk);
+    let before = master.data.version("metadata.mfs.back");
+    wait_for("the next try", PATIENCE, || {
+        master.data.version("metadata.mfs.back") > before
+    });
+    assert!(!master.data.has("metadata.mfs.back.tmp"));
+    std::fs::create_dir(mount.join("after")).expect("mkdir");
+    master.kill9();
+    drop(mount);
+    // The emergency image is there still, and older than the changelogs: nobody takes it for the truth.
+    master.restore().expect(0);
+    master.start();
+    let mount = Mount::new(&net);
+    let names = (0..3000).map(|i| format!("old{i}"));
+    let others = ["logged", "meanwhile", "after"].map(String::from);
+    expect_directories(&mount, names.chain(others));
+}
+
+/// A data directory in which nothing can be written for a while: clients wait, an image is saved elsewhere at the
+/// full hour, and everything goes on where it stood.
+#[test]
+fn data_directory_cannot_be_written_for_a_while() {
+    let net = Net::new();
+    let disk = Ext4::new();
+    let mut master = Master::over(Kind::Ours, &net, &disk.path());
+    master.data.put("metadata.mfs", "MFSM NEW");
+    master.clock("2030-01-01 11:59:50").start_foreground(&[]);
+    let (mount, other) = (mounted(&net), Mount::new(&net));
+    std::fs::create_dir(mount.join("before")).expect("mkdir");
+    let names: Vec<String> = ["changelog.0.mfs", "metadata.mfs.back", "."]
+        .into_iter()
+        .filter(|name| *name == "." || master.data.has(name))
+        .map(String::from)
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    disk.forbid(true, &names);
+    let before = master.data.snapshot();
+    let worker = Worker::start(mount.path(), 20);
+    wait_for_log(&master, HELD);
+    // Nobody is told of a change that a crash would take back, not by a look at it either.
+    let seen = other.join("d0");
+    let look = std::thread::spawn(move || seen.is_dir());
+    wait_for_log(&master, "can't store metadata");
+    let rescued = Rescued::by(&master);
+    rescued.version(&master);
+    assert_eq!(worker.made(), 0, "answered without a line");
+    assert!(!look.is_finished(), "answered without a line");
+    assert!(master.data.snapshot() == before, "something was written");
+    disk.forbid(false, &names);
+    wait_for_log(&master, GOES_ON);
+    assert_eq!(worker.finish(), 20);
+    wait_for("the look", PATIENCE, || look.is_finished());
+    assert!(look.join().expect("the look"));
+    wait_for("an image", PATIENCE, || {
+        master.data.version("metadata.mfs.back") > 20
+    });
+    master.kill9();
+    drop((mount, other));
+    master.restore().expect(0);
+    master.start();
+    let mount = Mount::new(&net);
+    let names = (0..20).map(|i| format!("d{i}"));
+    expect_directories(&mount, names.chain(["before".to_owned()]));
+}
+
+/// A disk that fails for good: the kernel turns the file system read-only under the master, and nothing but a
+/// repair, for which the master has to end, brings it back. What was answered was on the disk
+/// (`CHANGELOG_SAVE_MODE = 2`), and what the master had in memory is in the image that it saves elsewhere.
+#[test]
+fn disk_turns_read_only_under_a_running_master() {
+    let net = Net::new();
+    let disk = Ext4::new();
+    let mut master = Master::over(Kind::Ours, &net, &disk.path());
+    master.option("CHANGELOG_SAVE_MODE", "2");
+    master.data.put("metadata.mfs", "MFSM NEW");
+    master.start_foreground(&[]);
+    let mount = mounted(&net);
+    std::fs::create_dir(mount.join("before")).expect("mkdir");
+    disk.break_down();
+    let worker = Worker::start(mount.path(), 1);
+    wait_for_log(&master, HELD);
+    assert!(master.log().contains("ead-only"), "does not say why");
+    assert_eq!(worker.made(), 0, "answered without a line");
+    master.signal(Signal::SIGTERM);
+    let rescued = Rescued::by(&master);
+    let version = rescued.version(&master);
+    assert_eq!(master.wait_foreground(PATIENCE), Some(1));
+    // Its client waited to the end and was told nothing.
+    assert_eq!(worker.made(), 0);
+    drop(mount);
+    drop(worker);
+    disk.repair();
+    master.run(&["start"]).expect(1);
+    master.assert_ended();
+    // In its own place outside it is found by itself, unless an image of another master lies there.
+    let image = std::fs::read(&rescued.0[0]).expect("the emergency image");
+    master.data.put("metadata.mfs.emergency", image);
+    master.restore().expect(0);
+    assert_eq!(master.data.version("metadata.mfs"), version);
+    master.start();
+    let mount = Mount::new(&net);
+    expect_directories(&mount, ["before".to_owned()]);
 }

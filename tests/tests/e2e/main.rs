@@ -25,10 +25,15 @@ macro_rules! both {
 
 mod actions;
 mod crash;
+mod data;
 mod disk;
+mod faults;
+mod garbage;
+mod locks;
 mod namespace;
 mod recover;
 mod start;
 mod suites;
+mod tools;
 mod units;
 mod wrapper;

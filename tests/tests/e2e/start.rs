@@ -152,17 +152,13 @@ fn new_file_system(kind: Kind) {
         |master| {
             assert!(!master.data.has("metadata.mfs"));
             assert_eq!(master.data.get("metadata.mfs.back"), b"MFSM NEW");
-            antler_e2e::wait_for(
-                "the first change",
-                std::time::Duration::from_secs(5),
-                || {
-                    master
-                        .data
-                        .changes()
-                        .get(&1)
-                        .is_some_and(|line| line.contains("|SETMETAID("))
-                },
-            );
+            antler_e2e::wait_for("the first change", antler_e2e::PATIENCE, || {
+                master
+                    .data
+                    .changes()
+                    .get(&1)
+                    .is_some_and(|line| line.contains("|SETMETAID("))
+            });
             master.stop();
             assert_eq!(master.data.version("metadata.mfs"), 2);
             assert_eq!(master.data.get("metadata.mfs.back.1"), b"MFSM NEW");
@@ -298,7 +294,7 @@ fn changelogs_beyond_the_image(kind: Kind) {
     running_from(&master, V13);
     let mount = antler_e2e::Mount::new(&net);
     std::fs::create_dir(mount.join("after")).expect("mkdir");
-    antler_e2e::wait_for("its line", std::time::Duration::from_secs(5), || {
+    antler_e2e::wait_for("its line", antler_e2e::PATIENCE, || {
         master.data.snapshot().iter().any(|(name, log)| {
             name.starts_with("changelog") && String::from_utf8_lossy(log).contains("(1,after,")
         })
@@ -329,7 +325,7 @@ fn changelogs_beyond_the_image(kind: Kind) {
 
 fn directory_not_writable(kind: Kind) {
     let net = Net::new();
-    let dir = crate::disk::Tmpfs::new("size=4m");
+    let dir = antler_e2e::Tmpfs::new("size=4m");
     let master = Master::over(kind, &net, dir.path());
     master.data.put_fixture(V9, "metadata.mfs");
     dir.remount("ro");

@@ -1,9 +1,8 @@
 //! Test suites that others wrote, through a real mount.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use antler_e2e::{CACHES_OFF, Kind, Master, Mount, Net, Tool, fixture, real};
+use antler_e2e::{CACHES_OFF, Kind, Master, Mount, Net, Tool, fixture, installed, real};
 
 both!(pjdfstest, posix_probe);
 
@@ -21,22 +20,6 @@ const PJDFSTEST_DATA: [&str; 4] = [
 
 /// How many of its tests pass with the original master and without chunkservers.
 const PJDFSTEST_PASSED: usize = 373;
-
-/// `pjdfstest`, installed by `scripts/test` into `$ANTLER_CACHE` (default `~/.cache/antler`).
-fn pjdfstest_program() -> PathBuf {
-    let cache = std::env::var_os("ANTLER_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/antler"),
-        PathBuf::from,
-    );
-    let program = cache.join("bin/pjdfstest");
-    assert!(
-        program.is_file(),
-        "{} is missing: cargo install --root {} pjdfstest --version 0.2.2 (scripts/test does)",
-        program.display(),
-        cache.display()
-    );
-    program
-}
 
 /// No chunkserver runs: writes of data shall fail at once instead of being tried for minutes.
 fn mount(net: &Net) -> Mount {
@@ -61,7 +44,7 @@ fn pjdfstest(kind: Kind) {
          [dummy_auth]\nentries = [[\"nobody\", \"nogroup\"], [\"games\", \"games\"]]\n",
     )
     .expect("write the configuration of pjdfstest");
-    let run = Tool::new(pjdfstest_program())
+    let run = Tool::new(installed("pjdfstest", "0.2.2"))
         .arg("-c")
         .arg(&config)
         .arg("-p")

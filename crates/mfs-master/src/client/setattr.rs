@@ -92,7 +92,12 @@ fn cleared(r: &Setattr<'_>, user: &User, node: &NodeInfo<'_>, old: u16) -> u16 {
         return 0;
     }
     let by_user = if user.uid == 0 { 0 } else { SUGID };
-    let as_ext = if old & 0o010 != 0 { SUGID } else { 0o4000 };
+    // Also under an ACL it is the entry of the group that counts, not the mask that is shown.
+    let as_ext = if node.mode() & 0o010 != 0 {
+        SUGID
+    } else {
+        0o4000
+    };
     let is_dir = node.kind() == Kind::Directory;
     match r.sugidclearmode {
         sugid_clear::ALWAYS => SUGID,

@@ -74,6 +74,7 @@ fn run<S: Service>(cli: &Cli) -> ExitCode {
         print("option '-d' is deprecated - use '-f' instead\n");
     }
     let terminal = Terminal::stderr();
+    signals::unblock();
     let loaded = match MasterConfig::load(cli.config.as_deref(), &ConfigDirectory::default()) {
         Ok(loaded) => loaded,
         Err(error) => {

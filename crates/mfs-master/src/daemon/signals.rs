@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigHandler, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -55,6 +55,14 @@ impl StopFlag {
 
     fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets in the signals that whoever started the process had blocked for itself: a master that inherits that
+/// could not be stopped. Must be called before there are threads, which inherit it in turn.
+pub(super) fn unblock() {
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        tracing::warn!(%error, "can't unblock signals");
     }
 }
 

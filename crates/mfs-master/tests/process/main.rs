@@ -328,6 +328,28 @@ fn signals_of_a_foreground_run() {
     }
 }
 
+fn signals_that_the_starter_blocks_arrive() {
+    let place = Place::new();
+    let plain = place.command("serve", &["-f", "start"]);
+    let mut child = Command::new("env")
+        .args(["--block-signal=TERM", "--block-signal=HUP"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .envs(
+            plain
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    read_until(&mut child, "mfsmaster daemon initialized properly");
+    send(child.id(), Signal::HUP);
+    place.await_event("reload");
+    send(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 fn a_long_start_can_be_stopped() {
     let place = Place::new();
     let mut child = place.command("wait", &["-f", "start"]).spawn().unwrap();
@@ -494,6 +516,10 @@ fn main() -> ExitCode {
         ),
         ("signals_of_a_daemon", signals_of_a_daemon),
         ("signals_of_a_foreground_run", signals_of_a_foreground_run),
+        (
+            "signals_that_the_starter_blocks_arrive",
+            signals_that_the_starter_blocks_arrive,
+        ),
         ("a_long_start_can_be_stopped", a_long_start_can_be_stopped),
         ("limits_and_umask", limits_and_umask),
         ("the_working_user", the_working_user),

@@ -321,13 +321,12 @@ impl<'a> Body<'a> for Setsclass<'a> {
             if smode & smode::OPERATION_MASK == smode::EXCHANGE {
                 old_class = Some(r.name()?);
             }
-            let name = r.name()?;
-            // Longer than needed is accepted.
-            r.tail();
-            ClassRef::Name(name)
+            ClassRef::Name(r.name()?)
         } else {
             ClassRef::Number(number)
         };
+        // Longer than needed is accepted.
+        r.tail();
         Ok(Self {
             mid,
             inode,

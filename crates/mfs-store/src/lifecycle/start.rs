@@ -91,21 +91,25 @@ impl DataDir {
     /// Images of this file system, damaged ones too, that are newer than the state that was reached.
     fn newer_images(&self, loaded: &Loaded) -> Result<Vec<PathBuf>, FileError> {
         let (end, id) = (loaded.meta.version(), loaded.meta.meta_id());
-        let not_reached = |verdict: &Verdict| {
+        let not_reached = |verdict: &Verdict, unknown: bool| {
             verdict.head().is_some_and(|head| {
-                head.version > end && (head.meta_id == id || head.meta_id == 0 || id == 0)
+                let unknown = unknown && (head.meta_id == 0 || id == 0);
+                head.version > end && (head.meta_id == id || unknown)
             })
         };
         let own = self.candidates().map_err(failed("read", &self.dir))?;
-        let own = own.into_iter().map(|found| (found.path, found.verdict));
+        let own = own
+            .into_iter()
+            .map(|found| (found.path, found.verdict, true));
+        // Those places belong to all masters of the machine: without an id an image there is somebody else's.
         let elsewhere = self.emergency.iter().filter_map(|path| {
             let outside = path.parent() != Some(&self.dir);
-            Some((path.clone(), Verdict::of(path).filter(|_| outside)?))
+            Some((path.clone(), Verdict::of(path).filter(|_| outside)?, false))
         });
         let all = own.chain(elsewhere);
         Ok(all
-            .filter(|(_, verdict)| not_reached(verdict))
-            .map(|(path, _)| path)
+            .filter(|(_, verdict, unknown)| not_reached(verdict, *unknown))
+            .map(|(path, ..)| path)
             .collect())
     }
 

@@ -874,6 +874,22 @@ fn a_replay_that_stopped_early_begins_a_history_of_its_own() {
 }
 
 #[test]
+fn emergency_images_of_others_stay() {
+    for (own, foreign) in [(ID, ID + 1), (ID, 0), (0, ID)] {
+        let elsewhere = Dir::new().image_of(METADATA_EMERGENCY, 12, foreign);
+        let dir = Dir::new().image_of(METADATA, 5, own);
+        let data = dir
+            .data()
+            .with_emergency(vec![elsewhere.path().join(METADATA_EMERGENCY)]);
+        // Read as by a start that knew nothing of that place: it was written after the choice.
+        let loaded = dir.load(Mode::Restore).unwrap();
+        let begun = data.after_load(&loaded, &keep(1)).unwrap();
+        assert_eq!(begun.stored, 5, "{own} {foreign}");
+        assert_eq!(elsewhere.names(), [METADATA_EMERGENCY], "{own} {foreign}");
+    }
+}
+
+#[test]
 fn images_that_were_not_reached_are_put_aside() {
     let elsewhere = Dir::new().broken(METADATA_EMERGENCY, 12);
     let dir = Dir::new()
