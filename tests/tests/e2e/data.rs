@@ -463,6 +463,7 @@ fn fio(kind: Kind) {
                 "--verify_fatal=1",
                 "--do_verify=1",
                 "--end_fsync=1",
+                "--verify_state_save=0",
             ])
             .args(rest)
             .arg(format!(
