@@ -355,19 +355,13 @@ fn comparable(records: Vec<String>, session: std::ops::RangeInclusive<u64>) -> V
         })
         .filter(|line| {
             // The number of changes depends on when times of access were reported; spaces are free
-            // as long as the mount's kernel likes to keep an inode.
-            !["# version:", "OPENFILE|", "CHUNKSERVER|"]
+            // as long as the mount's kernel likes to keep an inode; a mount that ends slowly may not have
+            // closed its session yet.
+            !["# version:", "OPENFILE|", "CHUNKSERVER|", "SESSION|"]
                 .iter()
                 .any(|prefix| line.starts_with(prefix))
         })
-        .map(|line| {
-            let line = match line.split_once("|i:") {
-                // The description of a session is the path of a mount.
-                Some((head, _)) if line.starts_with("SESSION|") => head.to_owned(),
-                _ => line,
-            };
-            without_times(&line, &session)
-        })
+        .map(|line| without_times(&line, &session))
         .collect();
     lines.sort();
     lines

@@ -30,9 +30,6 @@ pub(crate) struct Rules {
     /// Lengths that were told by UPDATE requests of this batch and are below the length of the file: inode,
     /// length told, length of the file.
     short_updates: Vec<(u32, u64, u64)>,
-    /// Beginnings of the notices that the original sends for ends of writes of this batch that it refused, because
-    /// the session may not write at all: inode, index, chunk.
-    refused_ends: Vec<Vec<u8>>,
 }
 
 impl Rules {
@@ -80,19 +77,6 @@ impl Rules {
                 }
             }
         }
-        if let Some(Request::WriteChunkEnd(r)) = context.request
-            && matches!(status(original), Some(Status::EPERM | Status::EROFS))
-            && SLOTS[context.slot].writes_nothing()
-            && let Some(index) = r.index
-        {
-            let fields = [
-                &[0; 4][..],
-                &r.inode.to_be_bytes(),
-                &index.to_be_bytes(),
-                &r.chunkid.to_be_bytes(),
-            ];
-            self.refused_ends.push(fields.concat());
-        }
     }
 
     /// The list of files that a session has open.
@@ -137,23 +121,9 @@ impl Rules {
         changed
     }
 
-    /// Takes out the original's notices of writes that it has refused. How many there were.
-    pub(crate) fn without_refused(&self, original: &mut Vec<Frame>) -> u64 {
-        let before = original.len();
-        original.retain(|(message, payload)| {
-            *message != msg::MATOCL_FUSE_CHUNK_HAS_CHANGED
-                || !self
-                    .refused_ends
-                    .iter()
-                    .any(|head| payload.starts_with(head))
-        });
-        (before - original.len()) as u64
-    }
-
     /// A batch is over.
     pub(crate) fn next_batch(&mut self) {
         self.short_updates.clear();
-        self.refused_ends.clear();
     }
 }
 

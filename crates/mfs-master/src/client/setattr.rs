@@ -63,7 +63,7 @@ fn may_set(
 ) -> Result<(), Status> {
     let has = |bits: u8| r.setmask & bits != 0;
     let require = |allowed: bool| if allowed { Ok(()) } else { Err(Status::Eperm) };
-    if user.uid == 0 || is_kernel_clearing(r, attr::shown_mode(meta, node)) {
+    if user.uid == 0 || is_kernel_clearing(r, node.mode()) {
         return Ok(());
     }
     require(!(user.is_mapped_with_all() && has(OWNERSHIP)))?;

@@ -45,6 +45,7 @@ fn unsafe_to_mutate(message: u32) -> bool {
             | msg::CLTOMA_FUSE_FLOCK
             | msg::CLTOMA_FUSE_QUOTACONTROL
             | msg::CLTOMA_FUSE_APPEND_SLICE
+            | msg::CLTOMA_FUSE_ARCHCTL
             | msg::CLTOMA_FUSE_TRUNCATE
             | msg::CLTOMA_FUSE_SETXATTR
             | msg::CLTOMA_FUSE_SETEATTR

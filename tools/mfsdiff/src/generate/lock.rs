@@ -96,11 +96,16 @@ pub(super) fn sustained(g: &mut Generator, slot: usize) -> Option<Made> {
             body = g.exact(body, slot, node);
         }
     }
+    // None twice: the original notes it twice, and its image has it twice (README, "Not sent").
     match g.rng.u8(..12) {
         0 => body = body.u32(0),
-        1 => body = body.u32(g.rng.u32(3..500)),
+        1 if kept.is_empty() => body = body.u32(g.rng.u32(3..500)),
         2 => {
-            if let Some(node) = g.world.file(&mut g.rng, slot) {
+            if let Some(node) = g
+                .world
+                .file(&mut g.rng, slot)
+                .filter(|node| !kept.contains(node))
+            {
                 kept.push(node);
                 body = g.exact(body, slot, node);
             }
