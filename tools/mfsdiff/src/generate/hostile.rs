@@ -5,7 +5,7 @@ use mfs_proto::register::BLOB;
 
 use super::{Effect, Generator, Made, made};
 use crate::script::{Body, Ref};
-use crate::slots::{ADMIN, ROAMING, STRANGER};
+use crate::slots::{ADMIN, ROAMING, Role, SLOTS};
 
 /// A request with another length or another byte.
 pub(super) fn mutated(g: &mut Generator, slot: usize) -> Option<Made> {
@@ -13,8 +13,18 @@ pub(super) fn mutated(g: &mut Generator, slot: usize) -> Option<Made> {
     let mut request = (super::MOUNT[at].1)(g, slot)?;
     let allowed = request.msg >= 400 && !unsafe_to_mutate(request.msg);
     // Every one may end the connection; that of the administrator is needed.
-    // NODE_INFO before a registration ends the original.
-    let deadly = slot == STRANGER && request.msg == msg::CLTOMA_NODE_INFO;
+    let deadly = match SLOTS[slot].role {
+        // NODE_INFO before a registration ends the original.
+        Role::Stranger => request.msg == msg::CLTOMA_NODE_INFO,
+        // Chunks of any file are open to its meta mounts.
+        Role::Meta => matches!(
+            request.msg,
+            msg::CLTOMA_FUSE_READ_CHUNK
+                | msg::CLTOMA_FUSE_WRITE_CHUNK
+                | msg::CLTOMA_FUSE_WRITE_CHUNK_END
+        ),
+        _ => false,
+    };
     if !allowed || slot == ADMIN || request.solo || deadly {
         return None;
     }
