@@ -97,13 +97,14 @@ impl Server {
         self.full = true;
     }
 
-    /// Gives it its place back.
-    pub(crate) fn empty_and_tell(&mut self) {
+    /// Gives it its place back. A server that got many errors has given its disk up by then and
+    /// looks at it again only when it starts.
+    pub(crate) fn empty(&mut self) {
         if std::mem::take(&mut self.full) {
             self.disk.remount(&format!("size={DISK}"));
-            // A running server looks at its disk's size only now and then.
             if self.program.is_started() {
-                self.program.signal(Signal::SIGHUP);
+                self.program.kill9();
+                self.program.start();
             }
         }
     }
@@ -112,7 +113,7 @@ impl Server {
     fn heal(&mut self) {
         self.thaw();
         self.join();
-        self.empty_and_tell();
+        self.empty();
         if self.program.is_marked() {
             self.program.mark(false);
         }

@@ -241,7 +241,7 @@ pub(crate) fn end(planned: &Planned, cluster: &mut Cluster, crew: &Crew) -> Resu
         Fault::Kill | Fault::Stop | Fault::Old | Fault::Wipe => server.program.start(),
         Fault::Freeze | Fault::FreezeLong => server.thaw(),
         Fault::CutControl | Fault::CutData | Fault::CutAll => server.join(),
-        Fault::Full => server.empty_and_tell(),
+        Fault::Full => server.empty(),
         Fault::Mark => server.program.mark(false),
         Fault::Retire => retire(planned.victim, cluster, crew)?,
         Fault::Damage => {}
