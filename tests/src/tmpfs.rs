@@ -49,6 +49,27 @@ impl Tmpfs {
             .expect(0);
     }
 
+    /// Leaves it about `spare` bytes beside what is in use. The kernel refuses a size below that, and programs
+    /// write meanwhile: it is tried again with more.
+    ///
+    /// # Panics
+    /// When the kernel refuses again and again.
+    pub fn shrink(&self, spare: u64) {
+        const TRIES: u64 = 10;
+        for tries in 1..=TRIES {
+            let size = self.used() + spare * tries;
+            let run = Tool::new(real("mount"))
+                .args(["-o", &format!("remount,size={size}")])
+                .arg(self.path())
+                .run();
+            if tries == TRIES {
+                run.expect(0);
+            } else if run.code == Some(0) {
+                return;
+            }
+        }
+    }
+
     /// Bytes in use.
     ///
     /// # Panics

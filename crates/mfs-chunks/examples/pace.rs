@@ -53,6 +53,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     for i in 0..count {
         let inode = file(&mut log, i.to_string())?;
+        // The predefined class with this number wants so many copies.
+        let class = copies.clamp(1, 9) as u8;
+        log.apply(&Op::SetSclass {
+            inode,
+            uid: 0,
+            src: class,
+            dst: class,
+            smode: 0,
+        })?;
         let op = Op::Write {
             inode,
             index: 0,

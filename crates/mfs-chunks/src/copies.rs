@@ -119,6 +119,15 @@ impl Copies {
         self.words(&r).iter().map(|&w| Copy::unpack(w)).collect()
     }
 
+    /// Whether there is a copy to be deleted, as far as that can be told without the class: cheap enough for every
+    /// copy that a server reports.
+    pub(crate) fn has_surplus(&self, row: u32) -> bool {
+        let r = self.row(row);
+        let tally = self.tally(row);
+        tally.valid > usize::from(r.queue_goal >> 4)
+            || (tally.any_valid() && tally.wrong + tally.invalid > 0)
+    }
+
     /// The copy on a server.
     pub(crate) fn find(&self, row: u32, server: u16) -> Option<CopyState> {
         let r = self.row(row);

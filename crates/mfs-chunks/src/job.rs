@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::class::{self, Wanted};
 use crate::copy::{CopyList, CopyState, Tally};
 use crate::effect::{Command, Log};
+use crate::figures::DoneHeld;
 use crate::labels;
 use crate::operation::OpKind;
 use crate::queues::{self, prio};
@@ -18,8 +19,33 @@ use crate::state::{Chunks, UNKNOWN_CHUNK_LIFE};
 pub(crate) enum Visit {
     /// The scan over all chunks.
     Scan,
-    /// A priority queue, or the end of a write.
+    /// A priority queue, or the end of a write. Unlike in the original, it deletes what is useless as well (steps 3
+    /// and 6); only what is to be done once a loop is left out.
     Queue,
+}
+
+/// What became of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deletion {
+    Sent,
+    /// The server has too many.
+    Held,
+    /// The same, and it is no news.
+    Waits,
+}
+
+impl Deletion {
+    fn is_sent(self) -> bool {
+        self == Deletion::Sent
+    }
+
+    fn count(self, figures: &mut DoneHeld) {
+        match self {
+            Deletion::Sent => figures.count(true),
+            Deletion::Held => figures.count(false),
+            Deletion::Waits => {}
+        }
+    }
 }
 
 impl Chunks {
@@ -60,8 +86,8 @@ impl Chunks {
         if !locked && !self.copies.has_operation(row) && self.mend(log, row, &info, &tally, goal) {
             return;
         }
+        let mut held_back = self.delete_useless(log, row, &info, locked, &copies, visit);
         if visit == Visit::Scan {
-            self.delete_useless(log, row, &info, locked, &copies);
             self.abandon_replication(row, now);
         }
         if locked || self.copies.has_operation(row) {
@@ -73,12 +99,15 @@ impl Chunks {
             return;
         }
         if info.refs == 0 {
-            if visit == Visit::Scan && !self.is_held(info.id, now) {
-                self.delete_unused(log, row, &info);
+            if !self.is_held(info.id, now) {
+                held_back |= self.delete_unused(log, row, &info, visit);
             }
-            return;
+        } else {
+            self.reach_goal(log, row, &info, visit);
         }
-        self.reach_goal(log, row, &info, visit);
+        if held_back && !self.copies.has_operation(row) {
+            self.enqueue(row, prio::USELESS);
+        }
     }
 
     /// Step 2: what can be put right without a command. True if nothing more is to be done.
@@ -126,7 +155,8 @@ impl Chunks {
         true
     }
 
-    /// Step 3: copies with a wrong version, damaged ones, and those whose deletion failed.
+    /// Step 3: copies with a wrong version, damaged ones, and, in a scan, those whose deletion failed. True if a
+    /// limit held some back.
     fn delete_useless(
         &mut self,
         log: &mut dyn Log,
@@ -134,28 +164,33 @@ impl Chunks {
         info: &ChunkInfo,
         locked: bool,
         copies: &CopyList,
-    ) {
+        visit: Visit,
+    ) -> bool {
         let operation = self.operations.get(&row).map(|op| op.kind);
         let quiet = operation.is_none_or(|kind| kind == OpKind::Replicate);
         let others = copies.iter().any(|c| c.state.is_valid());
         let unused = info.refs == 0 && !locked && !self.is_held(info.id, log.now());
         // While an operation runs, a copy that has not done it may be the only good one in the end.
         if !quiet || !(others || unused) {
-            return;
+            return false;
         }
+        let mut held_back = false;
         for copy in copies {
             let useless = match copy.state {
                 CopyState::Wrong | CopyState::TdWrong => {
                     !self.is_from_the_future(log, row, copy.server, info)
                 }
-                CopyState::Invalid | CopyState::Deleting => true,
+                CopyState::Invalid => true,
+                CopyState::Deleting => visit == Visit::Scan,
                 _ => false,
             };
             if useless && !self.deletions.contains(&(row, copy.server)) {
-                let done = self.delete(log, row, info, copy.server, 0);
-                self.jobs.delete_invalid.count(done);
+                let deletion = self.delete(log, row, info, copy.server, 0, visit);
+                deletion.count(&mut self.jobs.delete_invalid);
+                held_back |= !deletion.is_sent();
             }
         }
+        held_back
     }
 
     /// A copy with a greater version than the master has ever given comes from metadata that is newer than ours: it
@@ -183,15 +218,24 @@ impl Chunks {
         }
     }
 
-    /// Step 6: a chunk that no file names.
-    fn delete_unused(&mut self, log: &mut dyn Log, row: u32, info: &ChunkInfo) {
+    /// Step 6: a chunk that no file names. True if a limit held something back.
+    fn delete_unused(
+        &mut self,
+        log: &mut dyn Log,
+        row: u32,
+        info: &ChunkInfo,
+        visit: Visit,
+    ) -> bool {
+        let mut held_back = false;
         for server in self.servers_with(row, CopyState::is_valid) {
-            let done = self.delete(log, row, info, server, info.version);
-            self.jobs.delete_unused.count(done);
+            let deletion = self.delete(log, row, info, server, info.version, visit);
+            deletion.count(&mut self.jobs.delete_unused);
+            held_back |= !deletion.is_sent();
         }
+        held_back
     }
 
-    /// Sends DELETE if the server has not too many of them; false if it has.
+    /// Sends DELETE if the server has not too many of them.
     fn delete(
         &mut self,
         log: &mut dyn Log,
@@ -199,14 +243,19 @@ impl Chunks {
         info: &ChunkInfo,
         slot: u16,
         version: u32,
-    ) -> bool {
+        visit: Visit,
+    ) -> Deletion {
         let limit = self.delete_limit.current as u32;
         let Some(server) = self.servers.get_mut(slot) else {
-            return false;
+            return Deletion::Waits;
         };
         if server.deletes >= limit {
+            // A queue tries again each tick; what a loop holds back is counted once.
+            if visit == Visit::Queue {
+                return Deletion::Waits;
+            }
             self.delete_limit.held += 1;
-            return false;
+            return Deletion::Held;
         }
         server.deletes += 1;
         self.delete_limit.done += 1;
@@ -216,7 +265,7 @@ impl Chunks {
         let chunk = info.id;
         self.counters.delete_tried();
         self.command(log, slot, Command::Delete { chunk, version });
-        true
+        Deletion::Sent
     }
 
     /// Steps 8 to 12: as many copies as wanted, where they are wanted.
@@ -238,7 +287,7 @@ impl Chunks {
             return;
         }
         if tally.valid > goal {
-            self.delete_overgoal(log, row, info, &wanted, &copies, tally.valid - goal);
+            self.delete_overgoal(log, row, info, &wanted, &copies, visit);
             return;
         }
         if visit == Visit::Scan && self.make_room(log, row, info, &copies, &tally, goal) {
@@ -294,11 +343,11 @@ impl Chunks {
         info: &ChunkInfo,
         wanted: &Wanted<'_>,
         copies: &CopyList,
-        mut surplus: usize,
+        visit: Visit,
     ) {
-        let mut servers: SmallVec<[(f64, u16); 8]> = copies
-            .iter()
-            .filter(|c| c.state == CopyState::Valid)
+        let valid = copies.iter().filter(|c| c.state == CopyState::Valid);
+        let mut surplus = valid.clone().count().saturating_sub(wanted.goal());
+        let mut servers: SmallVec<[(f64, u16); 8]> = valid
             .filter_map(|c| self.servers.get(c.server).map(|s| (c.server, s)))
             .filter(|(_, s)| s.is_fit())
             .map(|(slot, s)| (s.usage(), slot))
@@ -317,9 +366,9 @@ impl Chunks {
             if surplus == 0 {
                 break;
             }
-            let done = self.delete(log, row, info, slot, 0);
-            self.jobs.delete_overgoal.count(done);
-            if !done {
+            let deletion = self.delete(log, row, info, slot, 0, visit);
+            deletion.count(&mut self.jobs.delete_overgoal);
+            if !deletion.is_sent() {
                 self.enqueue(row, prio::OVERGOAL);
                 break;
             }
@@ -358,8 +407,8 @@ impl Chunks {
         let Some(&slot) = with_room.first() else {
             return false;
         };
-        let done = self.delete(log, row, info, slot, 0);
-        self.jobs.delete_marked.count(done);
+        let deletion = self.delete(log, row, info, slot, 0, Visit::Scan);
+        deletion.count(&mut self.jobs.delete_marked);
         true
     }
 }

@@ -2,14 +2,17 @@
 
 use crate::effect::Log;
 use crate::job::Visit;
-use crate::queues::QUEUES;
+use crate::queues::{QUEUES, prio};
 use crate::servers::Removal;
 use crate::state::{Chunks, TICKS_PER_SECOND};
 
 /// Rows that a tick sweeps for copies on servers that are gone: some 3 ms if all of them need a decision.
 const SWEEP_ROWS: u32 = 30_000;
 /// Part of a tick's chunks that is reserved for each queue (spec 05 §14.3).
-const RESERVES: [f64; QUEUES] = [1.0, 0.1, 0.1, 0.01, 0.05, 0.01, 0.3];
+const RESERVES: [f64; QUEUES] = [1.0, 0.1, 0.1, 0.01, 0.05, 0.01, 0.3, 0.3];
+/// Chunks of one queue for deletions that are put back one after the other before a tick leaves the queue alone:
+/// the servers have as many deletions as they may have.
+const MOST_PUT_BACK: u32 = 100;
 /// Loops between two adaptations of the deletion limit.
 const ADAPTATION: u64 = 16;
 
@@ -59,9 +62,10 @@ impl Chunks {
         for (queue, reserve) in RESERVES.iter().enumerate() {
             n = n.min((most as f64 * (1.0 - reserve)) as usize);
             let queue = queue as u8;
+            let mut put_back = 0;
             // What is put back now has its turn in the next tick.
             for _ in 0..self.queues.len(queue) {
-                if n >= most {
+                if n >= most || (queue >= prio::OVERGOAL && put_back >= MOST_PUT_BACK) {
                     break;
                 }
                 let Some(row) = self.dequeue(queue) else {
@@ -69,6 +73,11 @@ impl Chunks {
                 };
                 n += 1;
                 self.job(log, row, Visit::Queue);
+                if self.copies.queue(row) == Some(queue) {
+                    put_back += 1;
+                } else {
+                    put_back = 0;
+                }
             }
         }
     }
@@ -124,7 +133,7 @@ impl Chunks {
             let total = limit.held + limit.done;
             if limit.held > limit.done && total > limit.last_total {
                 limit.current = (limit.current * 1.5).min(hard);
-            } else if total < limit.last_total {
+            } else if total < limit.last_total || total == 0 {
                 limit.current = (limit.current / 1.5).max(soft);
             }
             (limit.held, limit.done, limit.last_total) = (0, 0, total);

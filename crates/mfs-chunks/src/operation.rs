@@ -107,13 +107,20 @@ pub(crate) struct Start {
 
 impl Chunks {
     pub(crate) fn set_operation(&mut self, row: u32, operation: Operation) {
+        if let Some(request) = operation.waiter.as_ref().and_then(|w| w.request) {
+            self.operation_of.insert(request, row);
+        }
         self.operations.insert(row, operation);
         self.copies.set_has_operation(row, true);
     }
 
     pub(crate) fn end_operation(&mut self, row: u32) -> Option<Operation> {
         self.copies.set_has_operation(row, false);
-        self.operations.remove(&row)
+        let operation = self.operations.remove(&row)?;
+        if let Some(request) = operation.waiter.as_ref().and_then(|w| w.request) {
+            self.operation_of.remove(&request);
+        }
+        Some(operation)
     }
 
     /// Sends an operation to the servers given: their copies become BUSY.
@@ -204,7 +211,7 @@ impl Chunks {
             return;
         };
         if !op.kind.answers(kind) || !op.awaited.contains(&slot) || !state.is_busy() {
-            tracing::warn!(chunk = answer.chunk, ?kind, "answer that nobody waits for");
+            tracing::debug!(chunk = answer.chunk, ?kind, "answer that nobody waits for");
             return;
         }
         op.awaited.retain(|s| *s != slot);

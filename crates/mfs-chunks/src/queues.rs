@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use mfs_config::UniqueMode;
+use mfs_meta::ChunkInfo;
 
 use crate::class::{self, Wanted};
 use crate::copy::{CopyList, CopyState, Tally};
@@ -11,11 +12,11 @@ use crate::labels::{self, Candidate};
 use crate::state::Chunks;
 
 /// Number of queues.
-pub(crate) const QUEUES: usize = 7;
+pub(crate) const QUEUES: usize = 8;
 /// Seconds after the end of its lock before a chunk that nobody unlocked is queued (spec 05 §13.2).
 const ABANDONED: u32 = 3600;
 
-/// Priorities (spec 05 §13.1).
+/// Priorities (spec 05 §13.1), and one more for chunks that only have copies to lose.
 pub(crate) mod prio {
     pub(crate) const ENDANGERED_HIGH: u8 = 0;
     pub(crate) const ENDANGERED: u8 = 1;
@@ -24,6 +25,9 @@ pub(crate) mod prio {
     pub(crate) const UNDERGOAL: u8 = 4;
     pub(crate) const WRONG_LABELS: u8 = 5;
     pub(crate) const OVERGOAL: u8 = 6;
+    /// Copies that are outdated, damaged, or of a chunk that no file names. The original leaves them to the scan,
+    /// which takes minutes to come round.
+    pub(crate) const USELESS: u8 = 7;
 }
 
 /// The queues; entries are rows. A row stands in the queue only if its record says so: others are left over.
@@ -145,7 +149,7 @@ impl Chunks {
 
     /// Puts a chunk in its priority queue if it needs something (spec 05 §13.2). True if it did.
     pub(crate) fn queue_check(&mut self, log: &dyn Log, row: u32, check_labels: bool) -> bool {
-        if self.copies.queue(row).is_some() || self.copies.has_operation(row) {
+        if self.copies.has_operation(row) {
             return false;
         }
         let Some(info) = log.meta().chunk_in_row(row) else {
@@ -153,29 +157,35 @@ impl Chunks {
         };
         let locked_lately =
             info.locked_to != 0 && info.locked_to.saturating_add(ABANDONED) >= log.now();
-        if info.refs == 0 || locked_lately {
+        if locked_lately {
             return false;
         }
-        let class = class::in_charge(log.meta(), row);
-        let Some(wanted) = class::wanted(log.meta(), class, info.archived) else {
-            return false;
-        };
-        let copies = self.copies.list(row);
-        let tally: Tally = copies.iter().copied().collect();
-        let wrong_labels =
-            check_labels && tally.valid >= wanted.goal() && self.has_wrong_labels(&wanted, &copies);
-        match priority(&tally, wanted.goal(), wrong_labels) {
-            Some(prio) => {
-                self.enqueue(row, prio);
-                true
-            }
+        match self.need(log, row, &info, check_labels) {
+            Some(prio) => self.enqueue(row, prio),
             None => false,
         }
     }
 
-    pub(crate) fn enqueue(&mut self, row: u32, prio: u8) {
-        if self.copies.queue(row).is_some() {
-            return;
+    /// What an unlocked chunk without an operation needs.
+    fn need(&self, log: &dyn Log, row: u32, info: &ChunkInfo, check_labels: bool) -> Option<u8> {
+        if info.refs == 0 {
+            return (!self.is_held(info.id, log.now())).then_some(prio::USELESS);
+        }
+        let class = class::in_charge(log.meta(), row);
+        let wanted = class::wanted(log.meta(), class, info.archived)?;
+        let copies = self.copies.list(row);
+        let tally: Tally = copies.iter().copied().collect();
+        let wrong_labels =
+            check_labels && tally.valid >= wanted.goal() && self.has_wrong_labels(&wanted, &copies);
+        // A deletion that failed is repeated by the scan: at once would be too soon.
+        let useless = tally.any_valid() && tally.wrong + tally.invalid > 0;
+        priority(&tally, wanted.goal(), wrong_labels).or(useless.then_some(prio::USELESS))
+    }
+
+    /// Puts a chunk in a queue, unless it is in that or a more urgent one. True if it did.
+    pub(crate) fn enqueue(&mut self, row: u32, prio: u8) -> bool {
+        if self.copies.queue(row).is_some_and(|queue| queue <= prio) {
+            return false;
         }
         if let Some(dropped) = self.queues.push(prio, row)
             && self.copies.queue(dropped) == Some(prio)
@@ -183,6 +193,7 @@ impl Chunks {
             self.copies.set_queue(dropped, None);
         }
         self.copies.set_queue(row, Some(prio));
+        true
     }
 
     /// Takes the oldest chunk of a queue.

@@ -81,11 +81,14 @@ impl Chunks {
                 };
                 let chunk = info.id;
                 if !added {
-                    tracing::warn!(chunk, "more copies of a chunk than can be recorded");
+                    tracing::debug!(chunk, "more copies of a chunk than can be recorded");
                 }
                 self.copies.set_needs_increase(row, true);
                 if self.unfinished.get(chunk).is_some() && !self.copies.has_operation(row) {
                     self.unresolved.insert(chunk);
+                }
+                if info.refs == 0 || self.copies.has_surplus(row) {
+                    self.queue_check(log, row, false);
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::class;
 use crate::copy::CopyState;
 use crate::effect::{Action, Grant, Log, RequestId};
 use crate::operation::{OpKind, Start};
+use crate::queues::prio;
 use crate::state::{Chunks, Map};
 
 /// Seconds after which a request that waits for a chunk is answered (spec 05 §10.2).
@@ -105,10 +106,18 @@ struct Parked {
     since: u32,
 }
 
-/// Requests that wait for a chunk to be unlocked, in order of arrival.
+/// The requests that wait for one chunk, in order of arrival.
+#[derive(Default)]
+struct Line {
+    requests: VecDeque<Parked>,
+    /// They may go on: the row is in [`Waiting::awake`]. That may also have rows of which this is not true any more.
+    awake: bool,
+}
+
+/// Requests that wait for a chunk to be unlocked.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    by_row: Map<u32, VecDeque<Parked>>,
+    by_row: Map<u32, Line>,
     row_of: Map<RequestId, u32>,
     /// Rows whose requests may go on.
     awake: VecDeque<u32>,
@@ -118,19 +127,19 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     fn park(&mut self, row: u32, request: RequestId, status: Status, now: u32) {
-        let queue = self.by_row.entry(row).or_default();
+        let line = self.by_row.entry(row).or_default();
         match self.resumed.take() {
             Some((resumed, since)) if resumed == request => {
-                queue.push_front(Parked {
+                line.requests.push_front(Parked {
                     request,
                     status,
                     since,
                 });
-                self.awake.retain(|r| *r != row);
+                line.awake = false;
             }
             other => {
                 self.resumed = other;
-                queue.push_back(Parked {
+                line.requests.push_back(Parked {
                     request,
                     status,
                     since: now,
@@ -142,15 +151,36 @@ impl Waiting {
 
     /// The requests of a row may go on.
     pub(crate) fn wake(&mut self, row: u32) {
-        if self.by_row.contains_key(&row) && !self.awake.contains(&row) {
+        if let Some(line) = self.by_row.get_mut(&row)
+            && !line.awake
+        {
+            line.awake = true;
             self.awake.push_back(row);
         }
     }
 
+    /// The first row whose requests may go on.
+    fn first_awake(&mut self) -> Option<u32> {
+        while let Some(&row) = self.awake.front() {
+            if self.by_row.get(&row).is_some_and(|line| line.awake) {
+                return Some(row);
+            }
+            self.awake.pop_front();
+        }
+        None
+    }
+
+    /// The requests of a row may not go on yet.
+    fn put_to_sleep(&mut self, row: u32) {
+        if let Some(line) = self.by_row.get_mut(&row) {
+            line.awake = false;
+        }
+    }
+
     fn take(&mut self, row: u32) -> Option<Parked> {
-        let queue = self.by_row.get_mut(&row)?;
-        let parked = queue.pop_front();
-        if queue.is_empty() {
+        let line = self.by_row.get_mut(&row)?;
+        let parked = line.requests.pop_front();
+        if line.requests.is_empty() {
             self.by_row.remove(&row);
         }
         if let Some(p) = &parked {
@@ -163,9 +193,9 @@ impl Waiting {
         let Some(row) = self.row_of.remove(&request) else {
             return false;
         };
-        if let Some(queue) = self.by_row.get_mut(&row) {
-            queue.retain(|p| p.request != request);
-            if queue.is_empty() {
+        if let Some(line) = self.by_row.get_mut(&row) {
+            line.requests.retain(|p| p.request != request);
+            if line.requests.is_empty() {
                 self.by_row.remove(&row);
             }
         }
@@ -433,7 +463,9 @@ impl Chunks {
     /// What follows when a chunk was unlocked: copies that are missing are made at once, and those who wait go on.
     pub(crate) fn unlocked(&mut self, log: &mut dyn Log, row: u32) {
         self.copies.set_writing(row, false);
-        if self.queue_check(log, row, true) && self.may_do_jobs(log.now()) {
+        let urgent = self.queue_check(log, row, true)
+            && self.copies.queue(row).is_some_and(|q| q < prio::OVERGOAL);
+        if urgent && self.may_do_jobs(log.now()) {
             self.run_queued(log, row);
         }
         self.waiting.wake(row);
@@ -443,8 +475,7 @@ impl Chunks {
     /// what it gets from the start, until there is nothing more.
     pub fn resume(&mut self, log: &dyn Log) -> Option<RequestId> {
         self.waiting.resumed = None;
-        loop {
-            let row = *self.waiting.awake.front()?;
+        while let Some(row) = self.waiting.first_awake() {
             let locked = log
                 .meta()
                 .chunk_in_row(row)
@@ -459,8 +490,9 @@ impl Chunks {
                 self.waiting.resumed = Some((parked.request, parked.since));
                 return Some(parked.request);
             }
-            self.waiting.awake.pop_front();
+            self.waiting.put_to_sleep(row);
         }
+        None
     }
 
     /// A client is gone: its request waits no longer, and what it began is undone (spec 04 §9).
@@ -468,12 +500,10 @@ impl Chunks {
         if self.waiting.remove(request) {
             return;
         }
-        let found = self.operations.iter_mut().find(|(_, op)| {
-            op.waiter
-                .as_ref()
-                .is_some_and(|w| w.request == Some(request))
-        });
-        let Some((&row, op)) = found else {
+        let Some(row) = self.operation_of.remove(&request) else {
+            return;
+        };
+        let Some(op) = self.operations.get_mut(&row) else {
             return;
         };
         let Some(info) = log.meta().chunk_in_row(row) else {
@@ -499,7 +529,7 @@ impl Chunks {
                 .by_row
                 .get(&row)
                 .into_iter()
-                .flatten()
+                .flat_map(|line| &line.requests)
                 .filter(|p| now > p.since.saturating_add(PATIENCE))
                 .map(|p| (p.request, p.status))
                 .collect();

@@ -9,7 +9,7 @@ use mfs_meta::{ChunkInfo, Metadata};
 use crate::class;
 use crate::config::ChunkConfig;
 use crate::copies::Copies;
-use crate::effect::{Action, Command, Effect, Log};
+use crate::effect::{Action, Command, Effect, Log, RequestId};
 use crate::figures::{JobCounts, LoopFigures, OperationCounters};
 use crate::missing::FileLoop;
 use crate::operation::Operation;
@@ -74,6 +74,8 @@ pub struct Chunks {
     pub(crate) servers: Servers,
     /// Operations under way, by row.
     pub(crate) operations: Map<u32, Operation>,
+    /// Rows of the operations that requests wait for.
+    pub(crate) operation_of: Map<RequestId, u32>,
     /// REPLICATEs without answer, by row and destination.
     pub(crate) replications: Map<(u32, u16), Replication>,
     /// DELETEs without answer, by row and server.
@@ -131,6 +133,7 @@ impl Chunks {
             copies: Copies::default(),
             servers: Servers::new(meta, now),
             operations: Map::default(),
+            operation_of: Map::default(),
             replications: Map::default(),
             deletions: Set::default(),
             backoffs: Backoffs::default(),

@@ -425,12 +425,15 @@ impl Chunks {
         }
     }
 
-    /// An operation has ended: its previous chunk is free.
+    /// An operation has ended: its previous chunk is free, also to go if its last file is gone.
     pub(crate) fn close_entry(&mut self, log: &dyn Log, chunk: u64) {
         self.unresolved.remove(&chunk);
         if let Some(entry) = self.unfinished.get(chunk) {
             self.unfinished.remove(chunk);
             if let Some(row) = log.meta().chunk_row(entry.previous) {
+                if entry.previous != chunk {
+                    self.queue_check(log, row, true);
+                }
                 self.waiting.wake(row);
             }
         }

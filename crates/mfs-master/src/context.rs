@@ -5,8 +5,9 @@ use triomphe::Arc;
 use mfs_meta::records::SessionParams;
 use mfs_proto::Version;
 
+use crate::access::{Accessible, ReadState};
 use crate::live::LiveSession;
-use crate::master::{Batch, Master, ReadState, Txn};
+use crate::master::{Batch, Master, Txn};
 use crate::net::Conn;
 
 /// How the handling of a request ended.
@@ -29,16 +30,25 @@ pub struct Ctx<'a> {
     pub conn: &'a mut Conn,
     /// The time, seconds; the same for a whole batch of requests. It never decreases.
     pub now: u32,
+    access: &'a dyn Accessible,
     batch: &'a Batch,
 }
 
 impl<'a> Ctx<'a> {
-    /// A context at time `now`; what it reads and makes is noted in `batch`.
-    pub fn new(master: &'a Master, conn: &'a mut Conn, now: u32, batch: &'a Batch) -> Ctx<'a> {
+    /// A context at time `now`, with access to the state of `master`; what it reads and makes is noted in
+    /// `batch`.
+    pub fn new(
+        master: &'a Master,
+        conn: &'a mut Conn,
+        now: u32,
+        access: &'a dyn Accessible,
+        batch: &'a Batch,
+    ) -> Ctx<'a> {
         Ctx {
             master,
             conn,
             now,
+            access,
             batch,
         }
     }
@@ -47,7 +57,7 @@ impl<'a> Ctx<'a> {
     /// for them (architecture, rule 3).
     #[inline]
     pub fn read(&self) -> ReadState<'a> {
-        let state = self.master.state.read();
+        let state = self.access.read();
         self.batch.depends_on(state.meta.version());
         state
     }
@@ -56,7 +66,7 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn begin(&self) -> Txn<'a> {
         Txn::new(
-            &self.master.state,
+            self.access,
             self.master.gate.journal(),
             self.now,
             self.batch,

@@ -16,6 +16,7 @@
 //! image       rotation and images while the master serves
 //! ```
 
+pub mod access;
 pub mod actions;
 pub mod chunks;
 pub mod cli;

@@ -16,8 +16,9 @@ use mfs_config::{ConfigDirectory, Exports, MasterConfig, Topology};
 use mfs_meta::op::{Op, Outcome};
 use mfs_meta::{Metadata, Status};
 use mfs_store::changelog::Journal;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 
+use crate::access::{Access, Accessible, WriteState};
 use crate::chunks::{self, ChunkState};
 use crate::clock::Clock;
 use crate::gate::Gate;
@@ -37,9 +38,6 @@ pub struct State {
 
 /// The lock around the state.
 pub type Shared = RwLock<State>;
-
-/// Shared access to the state. Whoever holds one must not ask for another access in the same thread.
-pub type ReadState<'a> = RwLockReadGuard<'a, State>;
 
 /// A running master: everything that connections and jobs share.
 pub struct Master {
@@ -164,7 +162,7 @@ impl Master {
     }
 
     /// Shared access to the state for work outside of requests, whose results do not leave the server.
-    pub fn read(&self) -> ReadState<'_> {
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
     }
 
@@ -172,7 +170,8 @@ impl Master {
     /// the changelog. Requests use [`Ctx::begin`](crate::context::Ctx::begin).
     pub fn change<T>(&self, work: impl FnOnce(&mut Txn<'_>) -> T) -> T {
         let batch = Batch::default();
-        let mut txn = Txn::new(&self.state, self.gate.journal(), self.clock.now(), &batch);
+        let access = Access::new(&self.state);
+        let mut txn = Txn::new(&access, self.gate.journal(), self.clock.now(), &batch);
         let done = work(&mut txn);
         drop(txn);
         self.gate.hasten(batch.commit.get());
@@ -232,15 +231,20 @@ impl Lines<'_> {
 
 /// Exclusive access to the state, in which operations are applied and logged.
 pub struct Txn<'a> {
-    state: RwLockWriteGuard<'a, State>,
+    state: WriteState<'a>,
     lines: Lines<'a>,
 }
 
 impl<'a> Txn<'a> {
     /// Opens an exclusive section at time `now`. The batch depends on what it finds there and on every line
     /// that it writes.
-    pub fn new(shared: &'a Shared, sink: &'a dyn LineSink, now: u32, batch: &'a Batch) -> Txn<'a> {
-        let state = shared.write();
+    pub fn new(
+        access: &'a dyn Accessible,
+        sink: &'a dyn LineSink,
+        now: u32,
+        batch: &'a Batch,
+    ) -> Txn<'a> {
+        let state = access.write();
         batch.depends_on(state.meta.version());
         Txn {
             state,

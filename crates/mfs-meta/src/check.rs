@@ -182,21 +182,6 @@ impl Metadata {
         (grown, length)
     }
 
-    /// Calls `f` with an object and, if `recursive`, with everything below it, each name once: the directory that
-    /// the walk came from (0 for the first object) and the object. Directories come before their contents.
-    pub fn visit(&self, inode: u32, recursive: bool, mut f: impl FnMut(u32, NodeInfo<'_>)) {
-        let mut stack = vec![(0, inode)];
-        while let Some((from, inode)) = stack.pop() {
-            let Some(node) = self.node(inode) else {
-                continue;
-            };
-            f(from, node);
-            if recursive && node.kind() == Kind::Directory {
-                stack.extend(self.children(inode).map(|child| (inode, child.inode)));
-            }
-        }
-    }
-
     /// Whether the quotas allow that the files of a tree which `changes` selects get `copies` copies: real size
     /// grows where there were fewer (spec 07 §7.7.3).
     pub fn quota_allows_copies(
@@ -297,18 +282,24 @@ impl Metadata {
             return Err(Status::Einval);
         }
         let top = self.lookup(parent, name).ok_or(Status::Enoent)?;
-        let mut stack = vec![top];
-        while let Some(inode) = stack.pop() {
+        // A directory is asked for its rights before what is in it, and for its flags behind that: which of two
+        // faults is told depends on it.
+        let mut stack = vec![(top, false)];
+        while let Some((inode, is_walked)) = stack.pop() {
             let node = self.node(inode).ok_or(Status::Enoent)?;
-            let is_dir = node.kind() == Kind::Directory;
-            if is_dir && !self.may(inode, caller, W | X) {
-                return Err(Status::Eacces);
-            }
-            if node.eattr() & eattr::SNAPSHOT == 0 || node.eattr() & PROTECTED != 0 {
-                return Err(Status::Eperm);
-            }
-            if is_dir {
-                stack.extend(self.children(inode).map(|child| child.inode));
+            if is_walked || node.kind() != Kind::Directory {
+                if node.eattr() & eattr::SNAPSHOT == 0 || node.eattr() & PROTECTED != 0 {
+                    return Err(Status::Eperm);
+                }
+            } else {
+                if !self.may(inode, caller, W | X) {
+                    return Err(Status::Eacces);
+                }
+                stack.push((inode, true));
+                let first = stack.len();
+                stack.extend(self.children(inode).map(|child| (child.inode, false)));
+                // The next is taken from the end.
+                stack[first..].reverse();
             }
         }
         Ok(())
@@ -318,24 +309,8 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Op, Outcome, QuotaArgs};
-
-    fn make(m: &mut Metadata, parent: u32, name: &str, kind: u8) -> u32 {
-        let op = Op::Create {
-            parent,
-            name: name.as_bytes().into(),
-            kind,
-            mode: 0o755,
-            umask: 0,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-        };
-        match m.apply(10, &op).unwrap() {
-            Outcome::Inode(inode) => inode,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::op::{Op, QuotaArgs};
+    use crate::testing::make;
 
     fn quota(m: &mut Metadata, inode: u32, flags: u8, inodes: u32, length: u64, exceeded: u8) {
         let args = QuotaArgs {
@@ -467,5 +442,56 @@ mod tests {
                 (after.length, after.size, after.realsize)
             );
         }
+    }
+
+    #[test]
+    fn removal_of_a_snapshot_tells_of_the_fault_that_is_met_first() {
+        let caller = Caller {
+            uid: 1000,
+            gids: &[1000],
+            sesflags: 0,
+        };
+        let mut m = Metadata::new(1, 1);
+        let top = make(&mut m, 1, "top", 2);
+        let set = |m: &mut Metadata, inode, eattr| {
+            let op = Op::SetEattr {
+                inode,
+                uid: 0,
+                eattr,
+                smode: 0,
+            };
+            m.apply(11, &op).unwrap();
+        };
+        let open_to_all = |m: &mut Metadata, inode, mode| {
+            let op = Op::Attr {
+                inode,
+                mode,
+                uid: 0,
+                gid: 0,
+                atime: 1,
+                mtime: 1,
+                winattr: 0,
+                aclmode: 0,
+            };
+            m.apply(11, &op).unwrap();
+        };
+        let check = |m: &Metadata| m.check_snapshot_removal(1, b"top", &caller);
+        let plain = make(&mut m, top, "plain", 1);
+        // Its rights come before what is in it.
+        assert_eq!(check(&m), Err(Status::Eacces));
+        open_to_all(&mut m, top, 0o777);
+        assert_eq!(check(&m), Err(Status::Eperm));
+        // Newer entries come first, and what is in a directory before its own flags.
+        let closed = make(&mut m, top, "closed", 2);
+        assert_eq!(check(&m), Err(Status::Eacces));
+        set(&mut m, closed, eattr::SNAPSHOT);
+        open_to_all(&mut m, closed, 0o777);
+        assert_eq!(check(&m), Err(Status::Eperm));
+        set(&mut m, plain, eattr::SNAPSHOT);
+        assert_eq!(check(&m), Err(Status::Eperm), "the top is no snapshot");
+        set(&mut m, top, eattr::SNAPSHOT);
+        assert_eq!(check(&m), Ok(()));
+        set(&mut m, plain, eattr::SNAPSHOT | eattr::IMMUTABLE);
+        assert_eq!(check(&m), Err(Status::Eperm));
     }
 }

@@ -166,19 +166,52 @@ impl Metadata {
         self.take_out(row, edge);
     }
 
+    /// Gives an edge another name in its directory: as [`Metadata::unlink_edge`] and [`Metadata::link`], where
+    /// what one takes away and the other adds is left alone.
+    pub(crate) fn rename_edge(&mut self, ts: u32, edge: u32, name: &[u8]) {
+        let id = self.take_edge_id();
+        let e = *self.t.edges.at(edge);
+        let hash = self.name_hash(e.parent, self.t.name(&e));
+        self.edge_index.remove(hash, edge);
+        self.edge_index.insert(self.name_hash(e.parent, name), edge);
+        self.forget_name(e.child, edge);
+        let child = self.t.nodes.get_mut(e.child);
+        child.ctime = ts;
+        let next_name = child.parents;
+        child.parents = edge;
+        let dir = self.t.nodes.get_mut(e.parent);
+        dir.eattr &= !eattr::SNAPSHOT;
+        (dir.mtime, dir.ctime) = (ts, ts);
+        let dir = dir.dir();
+        self.leave_list(dir, &e);
+        self.t.bytes.remove(usize::from(e.len), e.name);
+        let cell = self.t.bytes.insert(name);
+        let row = self.t.edges.at_mut(edge);
+        row.set_id(id);
+        row.name = cell;
+        row.len = name.len() as u16;
+        row.next_name = next_name;
+        row.prev = NIL;
+        self.push_front(dir, edge);
+    }
+
     /// Takes a name out of its directory's list and of its child's, and away. Index and figures are the caller's
     /// matter.
     pub(crate) fn take_out(&mut self, dir: u32, edge: u32) {
         let e = *self.t.edges.at(edge);
+        self.leave_list(dir, &e);
+        self.forget_name(e.child, edge);
+        self.t.bytes.remove(usize::from(e.len), e.name);
+        self.t.edges.remove(edge);
+    }
+
+    fn leave_list(&mut self, dir: u32, e: &Edge) {
         let d = self.t.dirs.at_mut(dir);
         d.entries -= 1;
         if e.prev == NIL {
             d.first = e.next;
         }
-        self.unchain(&e);
-        self.forget_name(e.child, edge);
-        self.t.bytes.remove(usize::from(e.len), e.name);
-        self.t.edges.remove(edge);
+        self.unchain(e);
     }
 
     fn unchain(&mut self, e: &Edge) {

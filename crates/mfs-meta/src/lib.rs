@@ -25,10 +25,14 @@ pub mod records;
 mod rows;
 mod slab;
 mod slots;
+mod soon;
 mod state;
 pub mod status;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod view;
+mod walk;
 
 pub use access::{Caller, R, SESFLAG_IGNOREGID, W, X};
 pub use apply::is_bad_name;
@@ -36,8 +40,10 @@ pub use audit::AuditError;
 pub use chunk_rows::ChunkInfo;
 pub use companion::Companion;
 pub use loader::{LoadOptions, Loaded, Loader};
+pub use paged::prefetch;
 pub use query::{Child, NodeInfo};
 pub use rows::TreeStats;
+pub use soon::{SOON_MAX, Soon};
 pub use state::{MAX_INDEX, Metadata, NAME_MAX, PATH_MAX, SYMLINK_MAX, SclassUse, Totals, eattr};
 pub use status::Status;
 pub use tables::{
@@ -45,3 +51,4 @@ pub use tables::{
     PosixRange, ROOT, SUSTAINED_BUCKETS, Sclass, Session, TRASH_BUCKETS, Xattr,
 };
 pub use view::View;
+pub use walk::Walk;

@@ -126,6 +126,14 @@ impl<'a> NodeInfo<'a> {
             0
         }
     }
+    /// Row of the newest edge of a directory; none for others.
+    pub(crate) fn first_entry(&self) -> u32 {
+        if self.kind() == Kind::Directory {
+            self.t.dirs.at(self.node.dir()).first
+        } else {
+            NIL
+        }
+    }
     /// Figures of everything below a directory, itself left out.
     pub fn below(&self) -> TreeStats {
         if self.kind() == Kind::Directory {

@@ -117,8 +117,23 @@ fn access_forms() {
     let head = p().u32(1).u32(2).u32(11);
     let m = msg::CLTOMA_FUSE_ACCESS;
     means(m, head.clone().u32(1).u32(22).u16(4), request(4));
-    means(m, head.clone().u32(22).u16(4), request(4));
     means(m, head.clone().u32(22).u8(4), request(4));
+    // As long as the old form of others, but it has a count.
+    refused(
+        m,
+        head.clone().u32(22).u16(4),
+        Fault::GroupCount { declared: 22 },
+    );
+    means(
+        m,
+        head.clone().u32(0).u16(4),
+        Request::Access(Access {
+            mid: 1,
+            inode: 2,
+            cred: Cred::new(11, &[]),
+            mode: 4,
+        }),
+    );
     refused(m, head.clone().u32(1).u32(22).u8(4), Fault::Length);
     refused(
         m,
@@ -586,11 +601,12 @@ fn property_forms() {
         head.clone().u8(4).u8(0),
         request(0, ClassRef::Number(4), None),
     );
-    // Longer than needed is accepted, as the original does.
+    // Longer than needed is accepted, as the original does, unless a class is given by its number.
+    refused(m, head.clone().u8(4).u8(0).u8(0), Fault::Length);
     means(
         m,
-        head.clone().u8(4).u8(0).u8(0),
-        request(0, ClassRef::Number(4), None),
+        head.clone().u8(10).u8(0).u8(0),
+        request(0, ClassRef::Number(10), None),
     );
     means(
         m,

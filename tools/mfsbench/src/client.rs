@@ -1,10 +1,10 @@
 //! A registered connection with pipelined requests.
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::BytesMut;
 use mfs_proto::client::Request;
 use mfs_proto::client::register::{NewSession, Register};
-use mfs_proto::{Version, frame, msg};
+use mfs_proto::frame::{Frame, Frames};
+use mfs_proto::{Version, msg};
 use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,8 +16,12 @@ const ANSWER_LIMIT: u32 = 64 << 20;
 /// A connection to the master.
 pub(crate) struct Client {
     stream: TcpStream,
-    received: BytesMut,
+    /// Bytes that were received; up to `taken` they have been looked at.
+    received: Vec<u8>,
+    taken: usize,
     to_send: Vec<u8>,
+    /// When each request of a run was sent.
+    sent_at: Vec<u64>,
 }
 
 /// What a run of requests cost.
@@ -38,8 +42,10 @@ impl Client {
         stream.set_nodelay(true)?;
         let mut client = Client {
             stream,
-            received: BytesMut::with_capacity(1 << 16),
+            received: Vec::with_capacity(1 << 16),
+            taken: 0,
             to_send: Vec::new(),
+            sent_at: Vec::new(),
         };
         let session = NewSession {
             version: Version::MASTER,
@@ -51,14 +57,19 @@ impl Client {
         Request::Register(Register::NewSession(session)).encode(&mut client.to_send);
         client.send().await?;
         loop {
-            let (kind, payload) = client.frame().await?;
-            if kind == msg::MATOCL_FUSE_REGISTER {
-                ensure!(
-                    payload.len() > 1,
-                    "the master refused the registration: status {payload:?}"
-                );
-                return Ok(client);
+            client.receive().await?;
+            let mut frames = Frames::new(&client.received[client.taken..], ANSWER_LIMIT);
+            while let Some(Frame { msg: kind, payload }) = frames.next_frame()? {
+                if kind == msg::MATOCL_FUSE_REGISTER {
+                    ensure!(
+                        payload.len() > 1,
+                        "the master refused the registration: status {payload:?}"
+                    );
+                    client.taken += frames.consumed();
+                    return Ok(client);
+                }
             }
+            client.taken += frames.consumed();
         }
     }
 
@@ -73,16 +84,9 @@ impl Client {
         Ok(())
     }
 
-    async fn frame(&mut self) -> Result<(u32, bytes::Bytes)> {
-        loop {
-            if let Some(frame) = frame::take(&mut self.received, ANSWER_LIMIT)? {
-                return Ok(frame);
-            }
-            self.receive().await?;
-        }
-    }
-
     async fn receive(&mut self) -> Result<()> {
+        self.received.drain(..self.taken);
+        self.taken = 0;
         self.received.reserve(1 << 16);
         if self.stream.read_buf(&mut self.received).await? == 0 {
             bail!("the master closed the connection");
@@ -105,21 +109,23 @@ impl Client {
         };
         let epoch = Instant::now();
         let now = || epoch.elapsed().as_nanos() as u64;
-        let mut sent_at = vec![0u64; count];
+        self.sent_at.clear();
+        self.sent_at.resize(count, 0);
         let (mut sent, mut done) = (0, 0);
         while done < count {
             if sent < count && sent - done < depth {
                 let at = now();
                 while sent < count && sent - done < depth {
                     make(sent, &mut self.to_send);
-                    sent_at[sent] = at;
+                    self.sent_at[sent] = at;
                     sent += 1;
                 }
                 self.send().await?;
             }
             self.receive().await?;
             let at = now();
-            while let Some((_, payload)) = frame::take(&mut self.received, ANSWER_LIMIT)? {
+            let mut frames = Frames::new(&self.received, ANSWER_LIMIT);
+            while let Some(Frame { payload, .. }) = frames.next_frame()? {
                 let Some((mid, rest)) = payload.split_first_chunk::<4>() else {
                     continue;
                 };
@@ -131,13 +137,14 @@ impl Client {
                 ensure!(i < count, "answer to a request that was never sent ({mid})");
                 outcome
                     .latencies
-                    .push((at - sent_at[i]).min(u64::from(u32::MAX)) as u32);
+                    .push((at - self.sent_at[i]).min(u64::from(u32::MAX)) as u32);
                 match rest {
                     [status] if *status != 0 => outcome.refused += 1,
                     _ => answer(i, rest)?,
                 }
                 done += 1;
             }
+            self.taken = frames.consumed();
         }
         Ok(outcome)
     }

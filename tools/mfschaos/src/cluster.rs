@@ -92,8 +92,7 @@ impl Server {
 
     /// Leaves it almost no place on its disk.
     pub(crate) fn fill(&mut self) {
-        let size = self.disk.used() + (1 << 20);
-        self.disk.remount(&format!("size={size}"));
+        self.disk.shrink(1 << 20);
         self.full = true;
     }
 

@@ -8,14 +8,24 @@ use anyhow::{Context, Result};
 use mfs_proto::{frame, msg};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-/// How long a master may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A wait for one connection is broken off after this time, so that the others are kept alive.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// Message id of the question behind everything else that was sent.
 const MARK: u32 = 0xFFFF_FFFE;
 
 /// Message number and payload.
 pub(crate) type Frame = (u32, Vec<u8>);
+
+/// What a connection had to offer.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Frame(Frame),
+    /// Nothing yet.
+    Nothing,
+    /// The master has closed.
+    Closed,
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -34,7 +44,7 @@ impl Connection {
         connect(&fd, &master).context("cannot connect")?;
         let stream = TcpStream::from(fd);
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT))?;
         Ok(Connection {
             stream,
             closed: false,
@@ -72,27 +82,31 @@ impl Connection {
         self.to_send.clear();
     }
 
-    /// Everything up to the answer to the mark, or to the end of the connection.
-    pub(crate) fn receive_marked(&mut self) -> Result<Vec<Frame>> {
-        let mut frames = Vec::new();
-        while let Some(frame) = self.receive()? {
-            match frame.0 {
-                msg::ANTOAN_NOP => {}
-                msg::ANTOAN_VERSION if frame.1.starts_with(&MARK.to_be_bytes()) => break,
-                _ => frames.push(frame),
-            }
-        }
-        Ok(frames)
+    /// Sends something that means nothing.
+    pub(crate) fn keep_alive(&mut self) {
+        self.push(msg::ANTOAN_NOP, &[0; 4]);
+        self.send();
     }
 
-    /// The next frame; `None` at the end of the connection.
-    pub(crate) fn receive(&mut self) -> Result<Option<Frame>> {
+    /// Gives up waiting for it.
+    pub(crate) fn give_up(&mut self) {
+        self.silent = true;
+        self.closed = true;
+    }
+
+    /// Whether a frame is the answer to the question of [`Connection::send_marked`].
+    pub(crate) fn is_mark((message, payload): &Frame) -> bool {
+        *message == msg::ANTOAN_VERSION && payload.starts_with(&MARK.to_be_bytes())
+    }
+
+    /// The next frame.
+    pub(crate) fn receive(&mut self) -> Result<Received> {
         if self.closed {
-            return Ok(None);
+            return Ok(Received::Closed);
         }
         loop {
             if let Some(frame) = self.take() {
-                return Ok(Some(frame));
+                return Ok(Received::Frame(frame));
             }
             let mut room = [0; 1 << 16];
             match self.stream.read(&mut room) {
@@ -100,15 +114,12 @@ impl Connection {
                 Ok(n) => self.received.extend_from_slice(&room[..n]),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => break,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.silent = true;
-                    break;
-                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Received::Nothing),
                 Err(e) => return Err(e.into()),
             }
         }
         self.closed = true;
-        Ok(None)
+        Ok(Received::Closed)
     }
 
     fn take(&mut self) -> Option<Frame> {

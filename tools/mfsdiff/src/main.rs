@@ -3,8 +3,10 @@
 
 mod clock;
 mod connection;
+mod difference;
 mod duel;
 mod dump;
+mod figures;
 mod generate;
 mod guard;
 mod master;
@@ -21,7 +23,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use duel::{Difference, Duel, Figures};
+use difference::Difference;
+use duel::Duel;
+use figures::Figures;
 use generate::Generator;
 use master::Programs;
 use script::Step;
@@ -162,7 +166,7 @@ fn main() -> Result<ExitCode> {
                 total.add(&figures);
                 different += u64::from(!same);
             }
-            report(&total);
+            total.report();
             println!("{seeds} seeds, {different} with a difference that nothing explains");
             different == 0
         }
@@ -178,7 +182,7 @@ fn replay(arena: &Arena, script: &Path, trace: bool) -> Result<bool> {
     let text =
         fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
     let (difference, figures) = arena.replay(&script::parse(&text)?, trace)?;
-    report(&figures);
+    figures.report();
     match &difference {
         Some(difference) => println!("{}", difference.text),
         None => println!("no difference"),
@@ -219,21 +223,4 @@ fn run(arena: &Arena, place: &Place, seed: u64, count: usize) -> Result<(bool, F
     }
     println!("written to {}", file.display());
     Ok((false, figures))
-}
-
-fn report(figures: &Figures) {
-    let (sent, succeeded) = figures.total();
-    println!("{:>40} {:>9} {:>9}", "request", "sent", "ok");
-    for (&message, &(sent, succeeded)) in &figures.requests {
-        let name = mfs_proto::msg::name(message).map_or(message.to_string(), str::to_owned);
-        println!("{name:>40} {sent:>9} {succeeded:>9}");
-    }
-    println!("{:>40} {sent:>9} {succeeded:>9}", "all");
-    println!("{:>40} {:>9}", "notices and late answers", figures.notices);
-    for (reason, count) in &figures.guarded {
-        println!("not sent: {count:>6} x {reason}");
-    }
-    for (rule, count) in &figures.explained {
-        println!("explained: {count:>5} x {rule}");
-    }
 }

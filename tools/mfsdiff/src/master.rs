@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// After the clock has gone on, the slower of the two masters notices within half a second.
 pub(crate) const JOBS: Duration = Duration::from_millis(750);
 
+/// Seconds of its clock that the original takes to end.
+const SECONDS_TO_END: u32 = 2;
+
 /// Address space of a master at most, bytes.
 const MEMORY: u64 = 6 << 30;
 
@@ -168,6 +171,25 @@ impl Master {
         Ok(None)
     }
 
+    fn terminate(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Waits until it has ended in order; the path of its image.
+    fn end(mut self) -> Result<PathBuf> {
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            ensure!(
+                Instant::now() < until,
+                "{} does not end:\n{}",
+                self.side.name(),
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(self.dir.join("data/metadata.mfs"))
+    }
+
     /// The last lines that it wrote.
     pub(crate) fn log(&self) -> String {
         let log = fs::read(self.dir.join("log")).unwrap_or_default();
@@ -175,40 +197,25 @@ impl Master {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(3)..].join("\n")
     }
-
-    /// Where its image is after a stop.
-    fn image(&self) -> PathBuf {
-        self.dir.join("data/metadata.mfs")
-    }
 }
 
-/// Stops masters in order; the paths of their images. The original waits for the next seconds before it ends,
-/// and does what is due then: it is stopped first, so that the others do that too.
-pub(crate) fn stop<const N: usize>(
-    mut masters: [Master; N],
-    clock: &mut Clock,
-) -> Result<[PathBuf; N]> {
-    let until = Instant::now() + PATIENCE;
-    for master in &mut masters {
-        kill_process(Pid::from_child(&master.child), Signal::TERM)?;
-        while master.child.try_wait()?.is_none() {
-            ensure!(
-                Instant::now() < until,
-                "{} does not end:\n{}",
-                master.side.name(),
-                master.log()
-            );
-            if master.side == Side::Original {
-                // That the signal comes first, and the second after it; and time for the jobs of the second.
-                std::thread::sleep(JOBS);
-                clock.advance(1)?;
-                std::thread::sleep(JOBS);
-            } else {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+/// Stops the original and ours; their images. The original ends at the second change of the second behind the
+/// signal, and does what is due until then: ours is to see these seconds too.
+pub(crate) fn stop([original, ours]: [Master; 2], clock: &mut Clock) -> Result<[PathBuf; 2]> {
+    original.terminate()?;
+    let_end(clock)?;
+    ours.terminate()?;
+    Ok([original.end()?, ours.end()?])
+}
+
+/// Lets the seconds pass that the original takes to end.
+fn let_end(clock: &mut Clock) -> Result<()> {
+    for _ in 0..SECONDS_TO_END {
+        std::thread::sleep(JOBS);
+        clock.advance(1)?;
     }
-    Ok(masters.each_ref().map(Master::image))
+    std::thread::sleep(JOBS);
+    Ok(())
 }
 
 impl Drop for Master {
@@ -230,6 +237,8 @@ pub(crate) fn empty_image(programs: &Programs, dir: &Path) -> Result<Vec<u8>> {
         &clock,
         b"MFSM NEW",
     )?;
-    let [image] = stop([master], &mut clock)?;
+    master.terminate()?;
+    let_end(&mut clock)?;
+    let image = master.end()?;
     fs::read(&image).with_context(|| format!("cannot read {}", image.display()))
 }

@@ -30,30 +30,44 @@ pub(crate) struct Rules {
     /// Lengths that were told by UPDATE requests of this batch and are below the length of the file: inode,
     /// length told, length of the file.
     short_updates: Vec<(u32, u64, u64)>,
+    /// Beginnings of the notices that the original sends for ends of writes of this batch that it refused, because
+    /// the session may not write at all: inode, index, chunk.
+    refused_ends: Vec<Vec<u8>>,
+    /// Their files: the original has voided what all sessions have cached of them.
+    untouched: HashSet<u32>,
 }
 
 impl Rules {
     /// The rule that explains why two answers to a request differ.
     pub(crate) fn explain(
-        &mut self,
+        &self,
         context: &Context<'_>,
         original: Option<&[u8]>,
         ours: Option<&[u8]>,
     ) -> Option<&'static str> {
-        match (context.request, original, ours) {
-            (Some(Request::Open(r)), Some(original), Some(ours))
-                if self.cut.contains(&r.inode) && open_keeps_less(original, ours) =>
-            {
-                Some("cached data after OPEN with TRUNCATE")
-            }
-            (Some(Request::Lookup(_)), Some(original), Some(ours))
-                if self.cut.contains(&word(original, 4)?)
-                    && lookup_keeps_less(context, original, ours) =>
-            {
-                Some("cached data after OPEN with TRUNCATE")
-            }
-            _ => None,
+        let (original, ours) = (original?, ours?);
+        let (inode, ours_keeps_less, ours_keeps_more) = match context.request? {
+            Request::Open(r) => (
+                r.inode,
+                open_keeps_less(original, ours),
+                open_keeps_less(ours, original),
+            ),
+            Request::Lookup(_) => (
+                word(original, 4)?,
+                lookup_keeps_less(context, original, ours),
+                lookup_keeps_less(context, ours, original),
+            ),
+            _ => return None,
+        };
+        if ours_keeps_more {
+            let is_untouched = self.untouched.contains(&inode);
+            return is_untouched.then_some("cached data after a write that is refused");
         }
+        if !ours_keeps_less {
+            return None;
+        }
+        let was_cut = self.cut.contains(&inode);
+        was_cut.then_some("cached data after OPEN with TRUNCATE")
     }
 
     /// Notes what later differences may come from.
@@ -75,6 +89,21 @@ impl Rules {
                 } else if r.length < length {
                     self.short_updates.push((r.inode, r.length, length));
                 }
+            }
+        }
+        if let Some(Request::WriteChunkEnd(r)) = context.request
+            && matches!(status(original), Some(Status::EPERM | Status::EROFS))
+            && SLOTS[context.slot].writes_nothing()
+        {
+            self.untouched.insert(r.inode);
+            if let Some(index) = r.index {
+                let fields = [
+                    &[0; 4][..],
+                    &r.inode.to_be_bytes(),
+                    &index.to_be_bytes(),
+                    &r.chunkid.to_be_bytes(),
+                ];
+                self.refused_ends.push(fields.concat());
             }
         }
     }
@@ -121,9 +150,23 @@ impl Rules {
         changed
     }
 
+    /// Takes out the original's notices of writes that it has refused. How many there were.
+    pub(crate) fn without_refused(&self, original: &mut Vec<Frame>) -> u64 {
+        let before = original.len();
+        original.retain(|(message, payload)| {
+            *message != msg::MATOCL_FUSE_CHUNK_HAS_CHANGED
+                || !self
+                    .refused_ends
+                    .iter()
+                    .any(|head| payload.starts_with(head))
+        });
+        (before - original.len()) as u64
+    }
+
     /// A batch is over.
     pub(crate) fn next_batch(&mut self) {
         self.short_updates.clear();
+        self.refused_ends.clear();
     }
 }
 
@@ -223,4 +266,95 @@ fn lookup_keeps_less(context: &Context<'_>, original: &[u8], ours: &[u8]) -> boo
         ours,
         &[(attr, mattr::ALLOW_DATA_CACHE), (flags, keep)],
     ) || lacks(original, ours, &[(attr, mattr::ALLOW_DATA_CACHE)])
+}
+
+#[cfg(test)]
+mod tests {
+    use mfs_proto::client::Cred;
+    use mfs_proto::client::attr::Open;
+    use mfs_proto::client::data::WriteChunkEnd;
+
+    use super::*;
+    use crate::slots::ADMIN;
+
+    const READ_ONLY: usize = 4;
+
+    fn open(flags: u8) -> Request<'static> {
+        Request::Open(Open {
+            mid: 1,
+            inode: 7,
+            cred: Cred::new(0, &[]),
+            flags,
+        })
+    }
+
+    fn context<'a>(slot: usize, request: &'a Request<'a>) -> Context<'a> {
+        Context {
+            slot,
+            request: Some(request),
+        }
+    }
+
+    /// Answers to OPEN: the data may be kept, or not.
+    fn answers() -> [Vec<u8>; 2] {
+        let mut keeps = vec![0; 41];
+        keeps[4] = oflags::KEEPCACHE;
+        keeps[5] = mattr::ALLOW_DATA_CACHE;
+        [keeps, vec![0; 41]]
+    }
+
+    #[test]
+    fn ours_keeps_less_of_a_file_that_was_cut_only() {
+        let mut rules = Rules::default();
+        let request = open(open_flags::READ);
+        let context = context(ADMIN, &request);
+        let [keeps, lacks] = answers();
+        assert_eq!(rules.explain(&context, Some(&keeps), Some(&lacks)), None);
+        let cut = open(open_flags::READ | open_flags::TRUNCATE);
+        rules.answered(&self::context(ADMIN, &cut), &keeps);
+        let explained = rules.explain(&context, Some(&keeps), Some(&lacks));
+        assert!(explained.is_some());
+        assert_eq!(rules.explain(&context, Some(&lacks), Some(&keeps)), None);
+        // Something else is different, too.
+        let mut other = lacks;
+        other[20] = 1;
+        assert_eq!(rules.explain(&context, Some(&keeps), Some(&other)), None);
+    }
+
+    #[test]
+    fn ours_keeps_more_after_a_refused_write_only() {
+        let mut rules = Rules::default();
+        let request = open(open_flags::READ);
+        let context = context(ADMIN, &request);
+        let [keeps, lacks] = answers();
+        assert_eq!(rules.explain(&context, Some(&lacks), Some(&keeps)), None);
+        let end = Request::WriteChunkEnd(WriteChunkEnd {
+            mid: 1,
+            chunkid: 3,
+            inode: 7,
+            index: Some(2),
+            length: 0,
+            flags: 0,
+        });
+        rules.answered(&self::context(ADMIN, &end), &[0, 0, 0, 1, Status::EPERM.0]);
+        assert_eq!(rules.explain(&context, Some(&lacks), Some(&keeps)), None);
+        rules.answered(
+            &self::context(READ_ONLY, &end),
+            &[0, 0, 0, 1, Status::EROFS.0],
+        );
+        assert!(
+            rules
+                .explain(&context, Some(&lacks), Some(&keeps))
+                .is_some()
+        );
+        // The notice of it is left out, and only that.
+        let mut notice = vec![0; 4];
+        notice.extend([0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
+        let notices = [notice.clone(), vec![1; 20]];
+        let mut original = notices
+            .map(|n| (msg::MATOCL_FUSE_CHUNK_HAS_CHANGED, n))
+            .to_vec();
+        assert_eq!(rules.without_refused(&mut original), 1);
+        assert_eq!(original.len(), 1);
+    }
 }

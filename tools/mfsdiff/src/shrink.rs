@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::duel::Difference;
+use crate::difference::Difference;
 use crate::script::Step;
 
 /// The shortest failing script that was found in `limit`, with its difference. `fails` runs a script on fresh

@@ -45,6 +45,11 @@ impl Slot {
         self.exports.contains("mapall=")
     }
 
+    /// Its session is read-only, or WRITE is disabled for it.
+    pub(crate) fn writes_nothing(&self) -> bool {
+        self.is_read_only() || self.exports.contains(":write:")
+    }
+
     /// Some operations are disabled for it.
     pub(crate) fn disables(&self) -> bool {
         self.exports.contains("disable=")

@@ -7,8 +7,12 @@
 )]
 
 mod golden;
+mod limits;
 mod log;
 mod memory;
+mod options;
+mod pace;
+mod placement;
 mod scenarios;
 mod simulation;
 mod world;

@@ -8,6 +8,7 @@ use mfs_chunks::{
     Action, Answer, AnswerKind, ChunkConfig, Chunks, Command, Done, Effect, Flat, Grant, HeavyLoad,
     Registration, Reply, RequestId, ServerId, Space, TruncateRequest, WriteRequest,
 };
+use mfs_config::ReplicationLimits;
 use mfs_meta::Status;
 
 use crate::log::{START, TestLog};
@@ -46,6 +47,9 @@ pub(crate) enum Manner {
 
 pub(crate) struct Server {
     pub(crate) ip: u32,
+    pub(crate) port: u16,
+    /// Its load, and what it says of it.
+    pub(crate) load: (u32, Option<HeavyLoad>),
     pub(crate) csid: u16,
     pub(crate) labels: u32,
     pub(crate) total: u64,
@@ -92,6 +96,15 @@ enum Request {
     Truncate(TruncateRequest),
 }
 
+/// The greatest of the limits.
+pub(crate) fn greatest(limits: &ReplicationLimits) -> f64 {
+    limits
+        .endangered
+        .max(limits.undergoal)
+        .max(limits.rebalance)
+        .max(limits.extreme_rebalance)
+}
+
 fn class_of(command: &Command) -> u8 {
     match command {
         Command::Delete { .. } => 1,
@@ -108,6 +121,8 @@ impl World {
             .enumerate()
             .map(|(i, &labels)| Server {
                 ip: 0x0A4D_050B + i as u32,
+                port: 9422,
+                load: (1, Some(HeavyLoad::Ok)),
                 csid: 0,
                 labels,
                 total: 100 * GIB,
@@ -194,7 +209,7 @@ impl World {
         server.inbox.clear();
         let r = Registration {
             ip: server.ip,
-            port: 9422,
+            port: server.port,
             csid: server.csid,
             version: 0x0003_00EA,
             takes_csid: true,
@@ -259,7 +274,8 @@ impl World {
         };
         if let Some(id) = server.connection {
             self.chunks.space(id, space);
-            self.chunks.load(self.log.now, id, 1, Some(HeavyLoad::Ok));
+            let (load, state) = server.load;
+            self.chunks.load(self.log.now, id, load, state);
         }
     }
 
@@ -349,13 +365,13 @@ impl World {
                     key.2 != 0 || !self.outstanding.contains(&(s, key.1, 1)),
                     "operation on a copy that is being deleted: {command:?}"
                 );
-                self.check_limits();
                 if let Command::Delete { chunk, .. } = command {
                     self.check_deletion(s, chunk);
                 }
                 self.trace(command.chunk(), || format!("to {s}: {command:?}"));
                 self.sent.push((s, command));
                 self.servers[s].inbox.push_back(command);
+                self.check_limits();
             }
             Action::Finished { request, result } => {
                 self.requests.remove(&request);
@@ -459,10 +475,10 @@ impl World {
     }
 
     fn change_disk(&mut self, s: usize, command: &Command) -> u8 {
-        let source = |w: &World, ip: u32, chunk: u64| {
+        let source = |w: &World, at: (u32, u16), chunk: u64| {
             w.servers
                 .iter()
-                .find(|x| x.ip == ip && x.alive)
+                .find(|x| (x.ip, x.port) == at && x.alive)
                 .and_then(|x| x.disk.get(&chunk).copied())
         };
         let disk = &self.servers[s].disk;
@@ -535,12 +551,15 @@ impl World {
                 (chunk, DiskCopy { version, data })
             }
             Command::Replicate {
-                chunk, version, ip, ..
+                chunk,
+                version,
+                ip,
+                port,
             } => {
                 if disk.contains_key(&chunk) {
                     return 20;
                 }
-                match source(self, ip, chunk) {
+                match source(self, (ip, port), chunk) {
                     None => return 26,
                     Some(c) if c.version != version => return 19,
                     Some(c) => (chunk, c),
@@ -635,7 +654,9 @@ impl World {
         self.trace(grant.chunk, || format!("data {data:x} to {grant:?}"));
         let mut all = !grant.locations.is_empty();
         for l in &grant.locations {
-            let server = self.servers.iter_mut().find(|s| s.ip == l.ip).unwrap();
+            let at = (l.ip, l.port);
+            let mut servers = self.servers.iter_mut();
+            let server = servers.find(|s| (s.ip, s.port) == at).unwrap();
             let copy = server
                 .disk
                 .get_mut(&grant.chunk)
@@ -673,21 +694,45 @@ impl World {
 
     /// Limits of the default configuration; greater ones are the greatest of all classes.
     fn check_limits(&self) {
-        let mut deletes = vec![0; self.servers.len()];
-        let mut writes = vec![0; self.servers.len()];
-        for o in &self.outstanding {
-            match o.2 {
-                1 => deletes[o.0] += 1,
-                2 => writes[o.0] += 1,
-                _ => {}
+        let replications = self.replications();
+        let read_limit = &self.config.read_rep_limit;
+        for (s, (reads, writes)) in replications.into_iter().enumerate() {
+            assert!(
+                f64::from(reads) <= greatest(read_limit).ceil(),
+                "server {s}"
+            );
+            assert!(f64::from(writes) <= greatest(&self.config.write_rep_limit).ceil());
+        }
+        for s in 0..self.servers.len() {
+            assert!(self.deletions(s) <= self.config.hard_del_limit as usize);
+        }
+    }
+
+    /// Deletions that a server has not answered.
+    pub(crate) fn deletions(&self, s: usize) -> usize {
+        self.outstanding
+            .iter()
+            .filter(|o| o.0 == s && o.2 == 1)
+            .count()
+    }
+
+    /// Replications that run: by server, how many from there and how many to there.
+    pub(crate) fn replications(&self) -> Vec<(u32, u32)> {
+        let mut running = vec![(0, 0); self.servers.len()];
+        for (destination, server) in self.servers.iter().enumerate() {
+            for command in &server.inbox {
+                if let Command::Replicate { ip, port, .. } = *command {
+                    running[destination].1 += 1;
+                    let mut sources = self.servers.iter();
+                    let source = sources.position(|s| (s.ip, s.port) == (ip, port));
+                    running[source.unwrap()].0 += u32::from(
+                        // One that has gone is not burdened any more.
+                        self.servers[source.unwrap()].connection.is_some(),
+                    );
+                }
             }
         }
-        assert!(deletes.iter().all(|&n| n <= self.config.hard_del_limit));
-        let most = self.config.write_rep_limit.extreme_rebalance.ceil() as u32;
-        assert!(writes.iter().all(|&n: &u32| n <= most));
-        for info in self.chunks.servers(&self.log.meta, self.log.now) {
-            assert!(f64::from(info.reads) <= self.config.read_rep_limit.endangered.ceil());
-        }
+        running
     }
 
     /// Disks that hold contents which a slot may have, under the chunk that the slot names; those that are to delete
@@ -750,7 +795,9 @@ impl World {
             return Some(0);
         }
         for l in &grant.locations {
-            let server = self.servers.iter().find(|s| s.ip == l.ip).unwrap();
+            let at = (l.ip, l.port);
+            let mut servers = self.servers.iter();
+            let server = servers.find(|s| (s.ip, s.port) == at).unwrap();
             if !server.alive || server.connection.is_none() {
                 continue;
             }

@@ -19,6 +19,7 @@ use mfs_proto::frame::{CHUNKSERVER_MAX_PAYLOAD, Frame, Frames};
 use mfs_proto::register::{Challenge, auth_digest};
 use mfs_proto::wire::{Item, List};
 
+use crate::access::{Access, Accessible};
 use crate::client::VERSION_TEXT;
 use crate::master::{Batch, Master, Txn};
 use crate::net::{End, Executed, Link, Protocol, drive};
@@ -48,8 +49,7 @@ pub(crate) async fn serve(master: Arc<Master>, link: Arc<Link>) {
         master,
     };
     let end = drive(&guest.master, &link, &mut guest.server).await;
-    if guest.server.registered.is_some() || guest.master.connections.complaints().admit(link.peer())
-    {
+    if guest.server.is_heard(&guest.master) {
         guest.server.log_end(&end);
     }
 }
@@ -95,6 +95,8 @@ struct Server {
     chunks: u64,
     /// Of these the strange ones, since the log has told of them.
     strange: Reported,
+    /// Whether the log tells of this connection; decided at its first line.
+    heard: Option<bool>,
 }
 
 /// What became of a message.
@@ -119,16 +121,22 @@ struct Hello {
 /// An exclusive section, begun when it is needed.
 struct Section<'a> {
     master: &'a Master,
+    access: &'a dyn Accessible,
     batch: &'a Batch,
     txn: Option<Txn<'a>>,
 }
 
 impl<'a> Section<'a> {
     fn txn(&mut self) -> &mut Txn<'a> {
-        let Section { master, batch, txn } = self;
+        let Section {
+            master,
+            access,
+            batch,
+            txn,
+        } = self;
         txn.get_or_insert_with(|| {
             let now = master.clock.now();
-            Txn::new(&master.state, master.gate.journal(), now, batch)
+            Txn::new(*access, master.gate.journal(), now, batch)
         })
     }
 }
@@ -142,8 +150,10 @@ impl Protocol for Server {
         batch: &Batch,
     ) -> Executed {
         let mut executed = Executed::default();
+        let access = Access::new(&master.state);
         let mut section = Section {
             master,
+            access: &access,
             batch,
             txn: None,
         };
@@ -179,6 +189,10 @@ impl Protocol for Server {
         }
     }
 
+    fn wants_turn(&self, _: &[u8]) -> bool {
+        true
+    }
+
     fn is_registered(&self) -> bool {
         self.state != State::Unregistered
     }
@@ -199,7 +213,16 @@ impl Server {
             taken: 0,
             chunks: 0,
             strange: Reported::default(),
+            heard: None,
         }
+    }
+
+    /// Whether the log tells of this connection: one that comes and goes all the time must not fill it.
+    fn is_heard(&mut self, master: &Master) -> bool {
+        let peer = self.link.peer();
+        *self
+            .heard
+            .get_or_insert_with(|| master.connections.complaints().admit(peer))
     }
 
     /// Executes a message, or as much of it as the budget allows.
@@ -225,7 +248,7 @@ impl Server {
             ServerMessage::ChunkNew(new) => {
                 let taken = self.report(section, &new.chunks, budget);
                 if taken == Taken::Whole && self.state == State::Registered {
-                    self.log_strange();
+                    self.log_strange(section.master);
                 }
                 return Ok(taken);
             }
@@ -396,13 +419,15 @@ impl Server {
         self.csid = registered.csid;
         self.state = State::Registering;
         self.link.set_timeout(hello.timeout.into());
-        tracing::info!(
-            ip = %self.ip,
-            port = self.port,
-            csid = self.csid,
-            version = %self.version,
-            "chunkserver connected"
-        );
+        if self.is_heard(section.master) {
+            tracing::info!(
+                ip = %self.ip,
+                port = self.port,
+                csid = self.csid,
+                version = %self.version,
+                "chunkserver connected"
+            );
+        }
         Ok(server)
     }
 
@@ -413,16 +438,18 @@ impl Server {
                 .with_chunks(|chunks, log| chunks.registered(log, server));
         }
         self.state = State::Registered;
-        tracing::info!(
-            ip = %self.ip,
-            port = self.port,
-            csid = self.csid,
-            chunks = self.chunks,
-            used = self.space.used,
-            total = self.space.total,
-            "chunkserver registered"
-        );
-        self.log_strange();
+        if self.is_heard(section.master) {
+            tracing::info!(
+                ip = %self.ip,
+                port = self.port,
+                csid = self.csid,
+                chunks = self.chunks,
+                used = self.space.used,
+                total = self.space.total,
+                "chunkserver registered"
+            );
+        }
+        self.log_strange(section.master);
     }
 
     /// Works off a list as far as the budget goes.
@@ -531,8 +558,12 @@ impl Server {
     }
 
     /// Tells of chunks that files do not explain; at most once for a list.
-    fn log_strange(&mut self) {
+    fn log_strange(&mut self, master: &Master) {
         let strange = std::mem::take(&mut self.strange);
+        let silent = strange == Reported::default();
+        if silent || !master.connections.complaints().admit(self.link.peer()) {
+            return;
+        }
         if strange.unknown > 0 {
             tracing::warn!(
                 ip = %self.ip,

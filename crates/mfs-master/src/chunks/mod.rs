@@ -78,6 +78,7 @@ fn seed() -> u64 {
 
 /// Executes again the requests that may go on, and sends off commands and answers.
 pub(crate) fn settle(txn: &mut Txn<'_>) {
+    requests::close_greedy(txn);
     loop {
         let effects = txn.chunk_state_mut().machine.take_effects();
         for effect in effects {

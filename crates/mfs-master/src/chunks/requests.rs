@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+/// Requests of one connection that may wait. A mount sends no more than it has threads, some hundreds; who has more
+/// is closed, and what its requests have begun is undone.
+const MOST_WAITING: usize = 4096;
+
 use mfs_chunks::{Done, RequestId};
 use mfs_meta::Status;
 
@@ -14,7 +18,9 @@ pub struct Requests {
     last: u64,
     waiting: HashMap<RequestId, Waiting>,
     /// By connection: what goes with it.
-    of_connection: BTreeSet<(u64, RequestId)>,
+    of_connection: HashMap<u64, BTreeSet<RequestId>>,
+    /// Sessions and connections of which too many requests wait.
+    greedy: Vec<(u32, u64)>,
 }
 
 impl Requests {
@@ -39,24 +45,44 @@ impl Requests {
     /// Keeps a request until it has ended.
     pub(crate) fn keep(&mut self, id: RequestId, request: Waiting) {
         let connection = request.origin().connection();
-        self.of_connection.insert((connection, id));
+        let theirs = self.of_connection.entry(connection).or_default();
+        theirs.insert(id);
+        if theirs.len() > MOST_WAITING {
+            self.greedy.push((request.origin().session(), connection));
+        }
         self.waiting.insert(id, request);
     }
 
     fn take(&mut self, id: RequestId) -> Option<Waiting> {
         let request = self.waiting.remove(&id)?;
         let connection = request.origin().connection();
-        self.of_connection.remove(&(connection, id));
+        if let Some(theirs) = self.of_connection.get_mut(&connection) {
+            theirs.remove(&id);
+            if theirs.is_empty() {
+                self.of_connection.remove(&connection);
+            }
+        }
         Some(request)
     }
 
-    fn take_connection(&mut self, connection: u64) -> Vec<RequestId> {
-        let range = (connection, RequestId(0))..=(connection, RequestId(u64::MAX));
-        let ids: Vec<RequestId> = self.of_connection.range(range).map(|&(_, id)| id).collect();
-        for &id in &ids {
-            self.take(id);
+    fn take_connection(&mut self, connection: u64) -> BTreeSet<RequestId> {
+        let ids = self.of_connection.remove(&connection).unwrap_or_default();
+        for id in &ids {
+            self.waiting.remove(id);
         }
         ids
+    }
+}
+
+/// Closes the connections of which too many requests wait.
+pub(super) fn close_greedy(txn: &mut Txn<'_>) {
+    let greedy = std::mem::take(&mut txn.chunk_state_mut().requests.greedy);
+    for (session, connection) in greedy {
+        for link in txn.live().sessions.links(session) {
+            if link.id() == connection {
+                link.close("too many of its requests wait for chunks");
+            }
+        }
     }
 }
 

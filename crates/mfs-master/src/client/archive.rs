@@ -6,7 +6,7 @@ use mfs_proto::client::Reply;
 use mfs_proto::client::property::{ArchCommand, ArchReply, Archctl};
 use mfs_proto::register::disables;
 
-use super::property::find_classed;
+use super::property::{self, find_classed};
 use super::rights;
 use crate::context::Ctx;
 
@@ -15,9 +15,8 @@ pub(super) fn archive(ctx: &Ctx<'_>, r: &Archctl, out: &mut Vec<u8>) -> Result<(
     let params = &ctx.conn.params;
     let (uid, cmd) = match r.command {
         ArchCommand::Get => {
-            let state = ctx.read();
-            let inode = find_classed(&state.meta, params.root_inode, r.inode)?.inode;
-            Reply::Archctl(count(&state.meta, inode)).encode(r.mid, ctx.version(), out);
+            let inode = property::classed_inode(ctx, r.inode)?;
+            Reply::Archctl(count(ctx, inode)).encode(r.mid, ctx.version(), out);
             return Ok(());
         }
         ArchCommand::Clear { uid } => (uid, 0),
@@ -49,11 +48,11 @@ pub(super) fn archive(ctx: &Ctx<'_>, r: &Archctl, out: &mut Vec<u8>) -> Result<(
 }
 
 /// Counts chunks and files of a tree. A file without chunks is not counted.
-fn count(meta: &Metadata, inode: u32) -> ArchReply {
+fn count(ctx: &Ctx<'_>, inode: u32) -> ArchReply {
     let (mut archived, mut others) = (0, 0);
     let (mut all, mut part, mut none) = (0, 0, 0);
-    meta.visit(inode, true, |_, node| {
-        let (with, without) = count_file(meta, &node);
+    property::visit_slowly(ctx, inode, |meta, node| {
+        let (with, without) = count_file(meta, node);
         archived += with;
         others += without;
         match (with, without) {

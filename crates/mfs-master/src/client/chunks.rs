@@ -294,9 +294,8 @@ pub(super) fn write_end(ctx: &Ctx<'_>, r: &WriteChunkEnd) -> Result<(), Status> 
         // The chunk stays locked until its time runs out: its data is not part of the file.
         Err(status) => Err(status),
     };
-    if grown.is_ok() {
-        txn.live().cache.modify(r.inode, session);
-    }
+    // Also if a quota keeps the file as it was: the data has been written.
+    txn.live().cache.modify(r.inode, session);
     match r.index {
         Some(index) => {
             let message = Reply::ChunkHasChanged(ChunkHasChanged {

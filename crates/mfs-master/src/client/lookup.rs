@@ -108,11 +108,10 @@ fn access_flags(ctx: &Ctx<'_>, meta: &Metadata, user: &User, node: &NodeInfo<'_>
         flags |= lflags::IMMUTABLE;
     }
     if bits & eattr::APPENDONLY != 0 {
-        if ctx.version().has_open_flags() {
-            flags |= lflags::APPENDONLY;
-        } else {
+        if !ctx.version().has_open_flags() {
             flags &= !no_write;
         }
+        flags |= lflags::APPENDONLY;
     }
     if bits & eattr::NODATACACHE != 0 {
         flags |= lflags::DIRECTMODE;

@@ -4,6 +4,7 @@
 //! exclusive access, and appends its answer. An error is answered here, in one place; so is a success that is
 //! nothing but a status.
 
+mod ahead;
 mod archive;
 mod asker;
 mod attr;
@@ -39,6 +40,7 @@ pub(crate) use upkeep::VERSION_TEXT;
 use crate::context::{Ctx, Handled};
 use crate::live::locks::Verdict;
 
+pub(crate) use ahead::{Needs, prefetch};
 pub(crate) use waiting::Waiting;
 
 /// Indexes of the operation counters of a session (spec 04 §14).

@@ -79,10 +79,14 @@ fn may_open<'m>(
         if flags & open_flags::READ != 0 {
             mask |= R;
         }
-        if flags & (open_flags::WRITE | open_flags::TRUNCATE) != 0 {
+        if flags & open_flags::WRITE != 0 {
             mask |= W;
         }
         user.need(meta, node.inode, mask)?;
+        // A question of its own: one group of an ACL may give the one right, and another group the other.
+        if flags & open_flags::TRUNCATE != 0 {
+            user.need(meta, node.inode, W)?;
+        }
     }
     Ok(node)
 }

@@ -36,9 +36,14 @@ use systemd::Systemd;
 /// The exit code of everything that failed.
 const FAILED: u8 = 1;
 
-/// Threads for connections and jobs, also on one core: while one of them writes lines for its connection, the others
-/// must not wait.
-const MIN_WORKERS: usize = 2;
+/// Threads for connections. One core is left to the network code of the kernel and to the other threads (jobs, images,
+/// keep-alive): measured on two cores shared with the clients, a second thread for connections makes every request
+/// dearer, because the two wake each other. Requests that take long leave their thread to others
+/// ([`Needs::Long`](crate::client)).
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.saturating_sub(1).max(1)
+}
 
 /// The whole program, from the command line of this process to its exit code, around service `S`.
 pub fn main<S: Service>() -> ExitCode {
@@ -238,9 +243,8 @@ fn serve<S: Service>(context: StartContext, starter: Starter) -> Result<()> {
     let ident = ident(&context.config).to_owned();
     let terminal = context.terminal.clone();
     terminal.line(format_args!("initializing {ident} modules ..."));
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.max(MIN_WORKERS))
+        .worker_threads(workers())
         .enable_all()
         .thread_name("mfsmaster")
         .build()

@@ -9,6 +9,7 @@
 //! void, too. And within a set the record that was used longest ago gives way. Both only cost a client a fetch of
 //! data that it has.
 
+use mfs_meta::prefetch;
 use parking_lot::Mutex;
 
 const PARTS: usize = 16;
@@ -62,6 +63,8 @@ struct Generation {
 #[repr(align(64))]
 struct Set([Record; WAYS]);
 
+/// A part is alone in its cache lines, or the locks of others would take them away.
+#[repr(align(128))]
 struct Part {
     sets: Vec<Set>,
     generations: Vec<Generation>,
@@ -147,6 +150,14 @@ impl Part {
 impl DataCache {
     fn part(&self, inode: u32) -> &Mutex<Part> {
         &self.parts[inode as usize % PARTS]
+    }
+
+    /// Asks for the memory that [`DataCache::open`] needs soon.
+    pub fn prefetch(&self, inode: u32, session: u32) {
+        if let Some(mut part) = self.part(inode).try_lock() {
+            prefetch(part.generation(inode));
+            prefetch(part.set(inode, session));
+        }
     }
 
     /// A session opens a file: tells whether the data that it has cached is still valid. From now on the answer

@@ -1,4 +1,4 @@
-//! A bound for the lines of the log that single clients cause: one that connects and fails again and again must not
+//! A bound for the lines of the log that single clients and chunkservers cause: one that connects and fails again and again must not
 //! fill the disk, nor hide what others do. What is left out is counted, and the count is logged.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ struct LeftOut {
 }
 
 impl Complaints {
-    /// Whether a line about this client is to be written. If not, it is counted.
+    /// Whether a line about this address is to be written. If not, it is counted.
     pub(crate) fn admit(&self, peer: Ipv4Addr) -> bool {
         self.admit_at(peer, Instant::now())
     }
@@ -66,9 +66,9 @@ impl Complaints {
     pub(super) fn sweep(&self) {
         for LeftOut { peer, lines } in self.sweep_at(Instant::now()) {
             if peer == OTHERS {
-                tracing::warn!(lines, "lines about many more clients were left out");
+                tracing::warn!(lines, "lines about many more addresses were left out");
             } else {
-                tracing::warn!(%peer, lines, "more lines about this client were left out");
+                tracing::warn!(%peer, lines, "more lines about this address were left out");
             }
         }
     }

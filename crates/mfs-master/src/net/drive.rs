@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io;
 
 use super::buffers;
-use super::link::{Link, Party};
+use super::link::Link;
 use crate::master::{Batch, Master};
 
 /// One side of a dialogue.
@@ -19,6 +19,10 @@ pub(crate) trait Protocol {
         out: &mut Vec<u8>,
         batch: &Batch,
     ) -> Executed;
+
+    /// Whether `input` begins with something that needs the state for itself. Such batches queue up for it as tasks,
+    /// which costs a fraction of threads that sleep in front of a lock and are woken.
+    fn wants_turn(&self, input: &[u8]) -> bool;
 
     /// Whether the other side has registered: NOPs may follow what was sent so far.
     fn is_registered(&self) -> bool;
@@ -52,7 +56,7 @@ pub(crate) struct Executed {
 /// Serves a connection to its end.
 pub(crate) async fn drive<P: Protocol>(master: &Master, link: &Link, protocol: &mut P) -> End {
     let mut input = Vec::new();
-    let mut share = master.connections.budget().share();
+    let mut share = master.connections.budget().share(link.party());
     loop {
         let readable = tokio::select! {
             readable = link.readable() => match readable {
@@ -80,8 +84,8 @@ pub(crate) async fn drive<P: Protocol>(master: &Master, link: &Link, protocol: &
             return End::Closed;
         }
         buffers::keep(&mut input);
-        if !share.hold(input.capacity()) && link.party() == Party::Client {
-            return End::Reason("too many unfinished requests are held".into());
+        if !share.hold(input.capacity(), protocol.is_registered()) {
+            return End::Reason("too many unfinished messages are held".into());
         }
     }
 }
@@ -101,7 +105,14 @@ async fn turn<P: Protocol>(
         let executed = if input.is_empty() {
             Executed::default()
         } else {
-            protocol.execute(master, input, &mut out, &batch)
+            let turn = if protocol.wants_turn(input) {
+                Some(connections.turn().lock().await)
+            } else {
+                None
+            };
+            let executed = protocol.execute(master, input, &mut out, &batch);
+            drop(turn);
+            executed
         };
         let mail = link.take_mail(&mut out);
         let commit = batch.commit.get().max(mail);
@@ -112,8 +123,9 @@ async fn turn<P: Protocol>(
         }
         if out.is_empty() && !executed.more {
             master.gate.hasten(commit);
-        } else if !master.gate.is_safe(commit) {
-            // Connections that are ready now execute first: their lines go into the same write.
+        } else {
+            // Connections that are ready now execute first: their lines go into the same write, and those who
+            // wait for answers are woken by one and find the others.
             tokio::task::yield_now().await;
             master.gate.commit(commit).await;
         }

@@ -52,6 +52,7 @@ pub struct Connections {
     none: Arc<LiveSession>,
     budget: Budget,
     complaints: Complaints,
+    turn: tokio::sync::Mutex<()>,
     /// Most connections at a time: a flood of them must not keep the changelog from being opened.
     limit: usize,
 }
@@ -67,6 +68,7 @@ impl Default for Connections {
             none: Arc::new(LiveSession::none()),
             budget: Budget::default(),
             complaints: Complaints::default(),
+            turn: tokio::sync::Mutex::default(),
             limit: connection_limit(),
         }
     }
@@ -104,6 +106,11 @@ impl Connections {
             Party::Chunkserver => drop(tokio::spawn(chunks::serve(master, link))),
         }
         true
+    }
+
+    /// Where batches that change the state queue up.
+    pub(crate) fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.turn
     }
 
     /// The present tick of the keep-alive.

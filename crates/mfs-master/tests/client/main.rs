@@ -10,6 +10,7 @@
 )]
 
 mod cluster;
+mod open;
 mod ours;
 mod recording;
 mod replay;

@@ -27,11 +27,11 @@ const PORT: u16 = 9422;
 const IP_TEXT: &str = "172819723";
 
 /// A chunkserver's side of a connection.
-pub(crate) struct Chunkserver(Client);
+pub(crate) struct Chunkserver(pub(crate) Client);
 
 /// What the master sent.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+pub(crate) enum Heard {
     Nop,
     Ack(MasterAck),
     Create(u64, u32),
@@ -40,12 +40,16 @@ enum Heard {
 }
 
 impl Chunkserver {
-    fn connect(server: &TestServer) -> Chunkserver {
+    pub(crate) fn connect(server: &TestServer) -> Chunkserver {
         Chunkserver(Client::connect(server.chunkservers))
     }
 
     /// Registered, with these chunks in version 1.
-    fn registered(server: &TestServer, ip: Ipv4Addr, chunks: &[ReportedChunk]) -> Chunkserver {
+    pub(crate) fn registered(
+        server: &TestServer,
+        ip: Ipv4Addr,
+        chunks: &[ReportedChunk],
+    ) -> Chunkserver {
         Chunkserver::registered_at(server.chunkservers, ip, chunks)
     }
 
@@ -73,13 +77,13 @@ impl Chunkserver {
         }));
     }
 
-    fn send(&mut self, message: &ServerMessage<'_>) {
+    pub(crate) fn send(&mut self, message: &ServerMessage<'_>) {
         let mut frame = Vec::new();
         message.encode(&mut frame);
         self.0.send_bytes(&frame);
     }
 
-    fn register(&mut self, register: Register<'_>) {
+    pub(crate) fn register(&mut self, register: Register<'_>) {
         self.send(&ServerMessage::Register(register));
     }
 
@@ -101,7 +105,7 @@ impl Chunkserver {
     }
 
     /// The next frame that is no NOP.
-    fn hear(&mut self) -> Heard {
+    pub(crate) fn hear(&mut self) -> Heard {
         loop {
             match self.listen() {
                 Heard::Nop => {}
@@ -111,7 +115,7 @@ impl Chunkserver {
     }
 }
 
-fn begin_with(change: impl FnOnce(&mut Begin)) -> ServerMessage<'static> {
+pub(crate) fn begin_with(change: impl FnOnce(&mut Begin)) -> ServerMessage<'static> {
     let mut begin = Begin {
         digest: None,
         version: Version::MASTER,
@@ -160,7 +164,7 @@ fn count(server: &TestServer, operation: &str) -> usize {
     lines.iter().filter(|l| l.starts_with(operation)).count()
 }
 
-fn connected(server: &TestServer) -> usize {
+pub(crate) fn connected(server: &TestServer) -> usize {
     server.master.read().chunks.machine.servers_with_space()
 }
 

@@ -7,6 +7,8 @@
 )]
 
 mod chunkserver;
+mod chunkserver_limits;
+mod chunkserver_recorded;
 mod gate;
 mod golden;
 mod jobs;

@@ -194,6 +194,20 @@ impl Client {
         self.socket.write_all(bytes).unwrap();
     }
 
+    /// As [`Client::send_bytes`]; false when the other side does not take them any more.
+    pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Bytes until the end of the connection, however it comes.
+    pub(crate) fn drain(&mut self) -> usize {
+        let mut bytes = Vec::new();
+        if let Err(error) = self.socket.read_to_end(&mut bytes) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        }
+        bytes.len()
+    }
+
     pub(crate) fn send(&mut self, request: &Request<'_>) {
         let mut frame = Vec::new();
         request.encode_as(self.version, &mut frame);

@@ -307,8 +307,12 @@ impl Metadata {
             self.check_empty(self.t.edges.at(target).child)?;
             self.unlink_name(ts, target);
         }
-        self.unlink_edge(ts, edge);
-        self.link(ts, parent2, inode, name2);
+        if parent1 == parent2 {
+            self.rename_edge(ts, edge, name2);
+        } else {
+            self.unlink_edge(ts, edge);
+            self.link(ts, parent2, inode, name2);
+        }
         Ok(Outcome::Inode(inode))
     }
 

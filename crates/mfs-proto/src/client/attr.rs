@@ -42,7 +42,7 @@ impl<'a> Body<'a> for Access<'a> {
                 }
                 Cred::take(r, 1)?
             } else {
-                Cred::take(r, 2)?
+                Cred::take_counted(r, 2)?
             },
             mode: if old { r.u8()?.into() } else { r.u16()? },
         })
@@ -51,7 +51,7 @@ impl<'a> Body<'a> for Access<'a> {
     fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
         w.u32(self.mid);
         w.u32(self.inode);
-        self.cred.put(w);
+        self.cred.put_counted(w);
         w.u16(self.mode);
     }
 }

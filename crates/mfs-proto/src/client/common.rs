@@ -146,6 +146,19 @@ impl<'a> Cred<'a> {
         Self::take_current(r, tail)
     }
 
+    /// Reads credentials in a message whose length tells that they have the current form, also without groups.
+    #[inline]
+    pub(crate) fn take_counted(r: &mut Reader<'a>, tail: usize) -> Result<Self, Fault> {
+        if r.remaining() != 8 + tail {
+            return Self::take_current(r, tail);
+        }
+        let uid = r.u32()?;
+        match r.u32()? {
+            0 => Ok(Self::new(uid, &[])),
+            declared => Err(Fault::GroupCount { declared }),
+        }
+    }
+
     /// Reads credentials in messages that do not have the old form.
     #[inline]
     pub(crate) fn take_current(r: &mut Reader<'a>, tail: usize) -> Result<Self, Fault> {
@@ -168,11 +181,17 @@ impl<'a> Cred<'a> {
     /// with `winattr` do not have.
     #[inline]
     pub(crate) fn put<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
-        w.u32(self.uid);
         if self.gids.is_empty() {
+            w.u32(self.uid);
             w.u32(Gids::NONE);
-            return;
+        } else {
+            self.put_counted(w);
         }
+    }
+
+    /// Appends the current form, also of a caller without groups.
+    pub(crate) fn put_counted<B: FrameBuf>(&self, w: &mut Writer<'_, B>) {
+        w.u32(self.uid);
         w.u32(self.gids.len() as u32);
         for gid in self.gids.iter() {
             w.u32(gid);

@@ -325,8 +325,10 @@ impl<'a> Body<'a> for Setsclass<'a> {
         } else {
             ClassRef::Number(number)
         };
-        // Longer than needed is accepted.
-        r.tail();
+        // Longer than needed is accepted, but for the numbers of classes.
+        if !matches!(class, ClassRef::Number(1..=9)) {
+            r.tail();
+        }
         Ok(Self {
             mid,
             inode,

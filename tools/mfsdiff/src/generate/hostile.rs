@@ -43,12 +43,12 @@ pub(super) fn mutated(g: &mut Generator, slot: usize) -> Option<Made> {
     Some(request.solo())
 }
 
-/// Messages with another reading that the original does not survive or that ours reads otherwise (README,
-/// "Not sent").
+/// Messages that a changed length or byte could turn into something that is not sent at all (README, "Not sent").
 fn unsafe_to_mutate(message: u32) -> bool {
     matches!(
         message,
-        msg::CLTOMA_FUSE_SETATTR
+        msg::CLTOMA_FUSE_ACCESS
+            | msg::CLTOMA_FUSE_SETATTR
             | msg::CLTOMA_FUSE_RENAME
             | msg::CLTOMA_FUSE_PARENTS
             | msg::CLTOMA_FUSE_POSIX_LOCK

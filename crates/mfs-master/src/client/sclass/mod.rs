@@ -27,14 +27,14 @@ const LAST_BUILTIN: u8 = 9;
 pub(super) fn get(ctx: &Ctx<'_>, r: &GetProperty, out: &mut Vec<u8>) -> Result<(), Status> {
     let recursive = is_recursive(r)?;
     let version = ctx.version();
-    let state = ctx.read();
-    let meta = &state.meta;
-    let inode = find_classed(meta, ctx.conn.params.root_inode, r.inode)?.inode;
-    let found = histogram(meta, inode, recursive, |node| {
+    let inode = property::classed_inode(ctx, r.inode)?;
+    let found = histogram(ctx, inode, recursive, |meta, node| {
         node.kind()
             .has_sclass()
             .then(|| known_class(meta, version, node.sclass()))
     });
+    let state = ctx.read();
+    let meta = &state.meta;
     let list = |group: BTreeMap<u8, u32>| -> Vec<ClassCount<'_>> {
         let item = |(id, count)| ClassCount {
             class: class_ref(meta, id),
