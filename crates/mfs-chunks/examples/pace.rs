@@ -22,6 +22,10 @@ impl Log for Memory {
         self.now
     }
 
+    fn durable(&self) -> u64 {
+        self.meta.version()
+    }
+
     fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {
         self.meta.apply(self.now, op)
     }

@@ -27,6 +27,12 @@ const ARCHIVED: u8 = 8;
 const SPILLED: u8 = 16;
 /// An operation is under way.
 const BUSY: u8 = 32;
+/// Where it stands on its way to be rid of useless copies (`durable`): 0 nowhere, one of [`BATCHES`], or [`FREE`].
+const HOLD: u8 = 192;
+/// In the open or in the closed batch: they take turns.
+const BATCHES: [u8; 2] = [64, 128];
+/// What is useless may be deleted.
+const FREE: u8 = 192;
 
 #[derive(Clone, Copy, Default)]
 struct Row {
@@ -65,6 +71,8 @@ pub(crate) struct Copies {
     all: Matrix,
     regular: Matrix,
     classes: Box<[ClassFigures; 256]>,
+    /// Which of [`BATCHES`] is the open one.
+    open_batch: usize,
 }
 
 impl Default for Copies {
@@ -77,6 +85,7 @@ impl Default for Copies {
             all: Matrix::default(),
             regular: Matrix::default(),
             classes: Box::new([ClassFigures::default(); 256]),
+            open_batch: 0,
         }
     }
 }
@@ -261,7 +270,13 @@ impl Copies {
         let r = self.row(row);
         self.figure(&r, false);
         if matches!(self.pages.get(row as usize / PAGE_ROWS), Some(Some(_))) {
-            *self.row_mut(row) = Row::default();
+            // A row stands in the open batch at most once.
+            let flags = r.flags & HOLD;
+            let flags = if flags == self.open() { flags } else { 0 };
+            *self.row_mut(row) = Row {
+                flags,
+                ..Row::default()
+            };
         }
     }
 
@@ -308,6 +323,59 @@ impl Copies {
 
     pub(crate) fn set_has_operation(&mut self, row: u32, has: bool) {
         self.set_flag(row, BUSY, has);
+    }
+
+    // ---- batches (`durable`) ----------------------------------------------------------------------
+
+    fn open(&self) -> u8 {
+        BATCHES[self.open_batch]
+    }
+
+    fn set_hold(&mut self, row: u32, hold: u8) {
+        let r = self.row_mut(row);
+        r.flags = r.flags & !HOLD | hold;
+    }
+
+    /// Whether useless copies may be deleted.
+    pub(crate) fn is_free(&self, row: u32) -> bool {
+        self.row(row).flags & HOLD == FREE
+    }
+
+    /// The version of the chunk has changed, or its last file is gone: that is not on the disk yet.
+    pub(crate) fn doubt(&mut self, row: u32) {
+        let hold = self.row(row).flags & HOLD;
+        if hold != 0 && hold != self.open() {
+            self.set_hold(row, 0);
+        }
+    }
+
+    /// Marks a chunk as one of the open batch, unless it is in a batch or free. True if it is to be added.
+    pub(crate) fn hold(&mut self, row: u32) -> bool {
+        let nowhere = self.row(row).flags & HOLD == 0;
+        if nowhere {
+            self.set_hold(row, self.open());
+        }
+        nowhere
+    }
+
+    /// The open batch is the closed one from now on. The one that was is through.
+    pub(crate) fn close_batch(&mut self) {
+        self.open_batch = 1 - self.open_batch;
+    }
+
+    /// Sets a chunk of the closed batch free. False if it is none any more.
+    pub(crate) fn release(&mut self, row: u32) -> bool {
+        let closed = self.row(row).flags & HOLD == BATCHES[1 - self.open_batch];
+        if closed {
+            self.set_hold(row, FREE);
+        }
+        closed
+    }
+
+    /// Whether the figures have it among the chunks of files.
+    pub(crate) fn is_counted_used(&self, row: u32) -> bool {
+        let r = self.row(row);
+        r.flags & COUNTED != 0 && r.class != 0
     }
 
     /// Priority queue that the chunk is in.

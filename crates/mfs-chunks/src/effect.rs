@@ -11,6 +11,9 @@ pub trait Log {
     fn meta(&self) -> &Metadata;
     /// The time, seconds; it never decreases.
     fn now(&self) -> u32;
+    /// All changes below this version of the metadata are on the disk: a power cut does not take them back. It never
+    /// decreases.
+    fn durable(&self) -> u64;
     /// Applies an operation and logs it.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ impl Chunks {
         let now = log.now();
         let locked = Self::is_locked(&info, now);
         if !locked && !self.copies.has_operation(row) {
-            self.copies.set_writing(row, false);
+            self.session_runs_out(log, row);
         }
         self.recount(log.meta(), row, &info);
         let copies = self.copies.list(row);
@@ -86,7 +86,11 @@ impl Chunks {
         if !locked && !self.copies.has_operation(row) && self.mend(log, row, &info, &tally, goal) {
             return;
         }
-        let mut held_back = self.delete_useless(log, row, &info, locked, &copies, visit);
+        let free = self.is_free(log, row);
+        let mut due = self.delete_useless(log, row, &info, locked, &copies, visit);
+        if due && !free {
+            self.hold(row);
+        }
         if visit == Visit::Scan {
             self.abandon_replication(row, now);
         }
@@ -100,12 +104,14 @@ impl Chunks {
         }
         if info.refs == 0 {
             if !self.is_held(info.id, now) {
-                held_back |= self.delete_unused(log, row, &info, visit);
+                due |= self.delete_unused(log, row, &info, visit);
             }
         } else {
             self.reach_goal(log, row, &info, visit);
         }
-        if held_back && !self.copies.has_operation(row) {
+        if due && !free {
+            self.hold(row);
+        } else if due && !self.copies.has_operation(row) {
             self.enqueue(row, prio::USELESS);
         }
     }
@@ -155,8 +161,8 @@ impl Chunks {
         true
     }
 
-    /// Step 3: copies with a wrong version, damaged ones, and, in a scan, those whose deletion failed. True if a
-    /// limit held some back.
+    /// Step 3: copies with a wrong version, damaged ones, and, in a scan, those whose deletion failed; only if the chunk
+    /// is free (`durable`). True if some are left.
     fn delete_useless(
         &mut self,
         log: &mut dyn Log,
@@ -174,7 +180,8 @@ impl Chunks {
         if !quiet || !(others || unused) {
             return false;
         }
-        let mut held_back = false;
+        let free = self.is_free(log, row);
+        let mut left = false;
         for copy in copies {
             let useless = match copy.state {
                 CopyState::Wrong | CopyState::TdWrong => {
@@ -185,12 +192,15 @@ impl Chunks {
                 _ => false,
             };
             if useless && !self.deletions.contains(&(row, copy.server)) {
+                if !free {
+                    return true;
+                }
                 let deletion = self.delete(log, row, info, copy.server, 0, visit);
                 deletion.count(&mut self.jobs.delete_invalid);
-                held_back |= !deletion.is_sent();
+                left |= !deletion.is_sent();
             }
         }
-        held_back
+        left
     }
 
     /// A copy with a greater version than the master has ever given comes from metadata that is newer than ours: it
@@ -218,7 +228,7 @@ impl Chunks {
         }
     }
 
-    /// Step 6: a chunk that no file names. True if a limit held something back.
+    /// Step 6: a chunk that no file names; only if it is free (`durable`). True if something is left.
     fn delete_unused(
         &mut self,
         log: &mut dyn Log,
@@ -226,13 +236,17 @@ impl Chunks {
         info: &ChunkInfo,
         visit: Visit,
     ) -> bool {
-        let mut held_back = false;
+        let free = self.is_free(log, row);
+        let mut left = false;
         for server in self.servers_with(row, CopyState::is_valid) {
+            if !free {
+                return true;
+            }
             let deletion = self.delete(log, row, info, server, info.version, visit);
             deletion.count(&mut self.jobs.delete_unused);
-            held_back |= !deletion.is_sent();
+            left |= !deletion.is_sent();
         }
-        held_back
+        left
     }
 
     /// Sends DELETE if the server has not too many of them.

@@ -11,6 +11,7 @@
 //! - an [`Effect`] leaves when all lines below its version are safe; effects for one server keep their order;
 //! - after every call that changes something, requests from [`Chunks::resume`] are executed again, from the start,
 //!   until there are none;
+//! - when [`Chunks::sync_wanted`] says so after a tick, lines are brought to the disk, not necessarily at once;
 //! - port 9420 is not served before the metadata is complete (spec 05 §22.3);
 //! - a replay hands lines to [`Unfinished`] and its table to [`Chunks::new`]; an image gets the table of its
 //!   version as a file beside it.
@@ -25,6 +26,7 @@
 //! | `operation` | answers, emergency version increase, rollback |
 //! | `class`, `labels`, `queues` | what a chunk should have, and how urgent it is |
 //! | `loop_`, `job`, `replicate`, `rebalance` | the chunk loop and its jobs |
+//! | `durable` | nothing is deleted that a power cut could make needed again |
 //! | `create`, `lists` | servers for a new chunk, lists for clients |
 //! | `missing` | the walk over files, repair |
 //! | `unfinished` | operations that a crash cut off (spec 08, I20) |
@@ -37,6 +39,7 @@ mod copies;
 mod copy;
 mod create;
 mod csdb;
+mod durable;
 mod effect;
 mod figures;
 mod job;
@@ -52,6 +55,7 @@ mod reports;
 mod request;
 mod rng;
 mod servers;
+mod session;
 mod state;
 mod topology;
 mod unfinished;

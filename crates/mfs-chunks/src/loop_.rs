@@ -42,6 +42,7 @@ impl Chunks {
             return;
         }
         let most = self.config.loop_max_cps.div_ceil(TICKS_PER_SECOND) as usize;
+        self.durable_tick(log);
         self.run_queues(log, most);
         self.run_scan(log, most);
     }

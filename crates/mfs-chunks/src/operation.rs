@@ -140,6 +140,7 @@ impl Chunks {
             length,
         } = start;
         let (chunk, version) = (info.id, info.version);
+        self.copies.doubt(row);
         for &slot in servers {
             let marked = self
                 .copies
@@ -326,6 +327,7 @@ impl Chunks {
         if log.apply(&op).is_err() {
             return;
         }
+        self.copies.doubt(row);
         for copy in self.copies.list(row) {
             if copy.state.is_wrong() {
                 if self.copies.wrong_version(row, copy.server) == version {
@@ -358,6 +360,7 @@ impl Chunks {
         if log.apply(&op).is_err() {
             return;
         }
+        self.copies.doubt(row);
         for &slot in servers {
             let marked = self
                 .copies

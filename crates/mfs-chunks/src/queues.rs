@@ -147,7 +147,7 @@ impl Chunks {
         m.server.iter().any(Option::is_none)
     }
 
-    /// Puts a chunk in its priority queue if it needs something (spec 05 §13.2). True if it did.
+    /// Puts a chunk in its priority queue if it needs something (spec 05 §13.2), or holds it. True if it did.
     pub(crate) fn queue_check(&mut self, log: &dyn Log, row: u32, check_labels: bool) -> bool {
         if self.copies.has_operation(row) {
             return false;
@@ -161,6 +161,10 @@ impl Chunks {
             return false;
         }
         match self.need(log, row, &info, check_labels) {
+            Some(prio::USELESS) if !self.is_free(log, row) && self.has_useless(row, &info) => {
+                self.hold(row);
+                true
+            }
             Some(prio) => self.enqueue(row, prio),
             None => false,
         }
@@ -180,6 +184,12 @@ impl Chunks {
         // A deletion that failed is repeated by the scan: at once would be too soon.
         let useless = tally.any_valid() && tally.wrong + tally.invalid > 0;
         priority(&tally, wanted.goal(), wrong_labels).or(useless.then_some(prio::USELESS))
+    }
+
+    /// Whether a chunk, which may have no files, has copies that are of no use and whose deletion was not sent.
+    fn has_useless(&self, row: u32, info: &ChunkInfo) -> bool {
+        let tally = self.copies.tally(row);
+        tally.wrong + tally.invalid > 0 || info.refs == 0 && tally.any_valid()
     }
 
     /// Puts a chunk in a queue, unless it is in that or a more urgent one. True if it did.
@@ -236,6 +246,10 @@ impl Chunks {
         self.settle(log, row);
         if let Some(info) = log.meta().chunk_in_row(row) {
             self.recount(log.meta(), row, &info);
+            if info.refs == 0 {
+                // It may have had a file in between.
+                self.copies.doubt(row);
+            }
             self.queue_check(log, row, true);
         }
     }

@@ -265,6 +265,7 @@ impl Chunks {
     fn forget_chunk(&mut self, row: u32, chunk: u64) {
         self.copies.clear(row);
         self.holds.remove(&chunk);
+        self.sessions.remove(&chunk);
         self.unfinished.forget(chunk);
         self.unresolved.remove(&chunk);
         self.waiting.wake(row);

@@ -10,6 +10,7 @@ use crate::copy::CopyState;
 use crate::effect::{Action, Grant, Log, RequestId};
 use crate::operation::{OpKind, Start};
 use crate::queues::prio;
+use crate::session::User;
 use crate::state::{Chunks, Map};
 
 /// Seconds after which a request that waits for a chunk is answered (spec 05 §10.2).
@@ -26,6 +27,8 @@ pub struct ReadRequest {
     pub index: u32,
     /// Who asks, for the order of the copies.
     pub client_ip: u32,
+    /// Session of the one who asks.
+    pub session: u32,
 }
 
 /// A request to write to a chunk. Rights and quotas are tested by the caller.
@@ -39,6 +42,8 @@ pub struct WriteRequest {
     pub index: u32,
     /// Who asks, for the choice and the order of the copies.
     pub client_ip: u32,
+    /// Session of the one who asks.
+    pub session: u32,
     /// The client still holds the lock.
     pub continues: bool,
     /// mtime and ctime change.
@@ -58,6 +63,8 @@ pub struct TruncateRequest {
     pub length: u64,
     /// Who asks, for the order of the copies.
     pub client_ip: u32,
+    /// Session of the one who asks.
+    pub session: u32,
     /// mtime and ctime change.
     pub canmod: bool,
 }
@@ -216,6 +223,7 @@ impl Chunks {
         log: &mut dyn Log,
         chunk: u64,
         request: RequestId,
+        by: User,
         continues: bool,
         reading: bool,
     ) -> Result<Option<Ready>, Status> {
@@ -230,7 +238,8 @@ impl Chunks {
             // Its last file may write to it only when no other may have to get it back.
             None => !reading && info.refs <= 1 && self.unfinished.is_previous(chunk),
         };
-        let status = if Self::is_locked(&info, now) && !continues {
+        let passes = continues || self.may_pass_lock(log.meta(), row, &info, by);
+        let status = if Self::is_locked(&info, now) && !passes {
             Status::Locked
         } else if busy {
             Status::ChunkBusy
@@ -251,7 +260,8 @@ impl Chunks {
         if chunk == 0 {
             return Ok(Reply::Now(Grant::hole()));
         }
-        let Some(ready) = self.ready(log, chunk, r.request, false, true)? else {
+        let by = User::new(r.inode, r.session);
+        let Some(ready) = self.ready(log, chunk, r.request, by, false, true)? else {
             return Ok(Reply::Later);
         };
         let grant = self.grant(ready.row, &ready.info, r.client_ip);
@@ -293,16 +303,20 @@ impl Chunks {
                 length: 0,
             };
             self.start_operation(log, row, &info, &servers, start);
-            self.copies.set_writing(row, true);
+            self.session_begins(row, info.id);
             return Ok(Reply::Later);
         }
-        let Some(old) = self.ready(log, previous, w.request, w.continues, false)? else {
+        let by = User::new(w.inode, w.session);
+        let Some(old) = self.ready(log, previous, w.request, by, w.continues, false)? else {
             return Ok(Reply::Later);
         };
         let servers = self.operable(log, &old)?;
+        if !Self::is_locked(&old.info, log.now()) {
+            self.session_runs_out(log, old.row);
+        }
         if old.info.refs <= 1 && !self.copies.needs_increase(old.row) {
             let (row, info) = self.write_line(log, w, false)?;
-            self.copies.set_writing(row, true);
+            self.session_begins(row, info.id);
             return Ok(Reply::Now(self.grant(row, &info, w.client_ip)));
         }
         let (row, info) = self.write_line(log, w, true)?;
@@ -319,7 +333,7 @@ impl Chunks {
             length: 0,
         };
         self.start_operation(log, row, &info, &servers, start);
-        self.copies.set_writing(row, true);
+        self.session_begins(row, info.id);
         Ok(Reply::Later)
     }
 
@@ -335,7 +349,8 @@ impl Chunks {
         if previous == 0 || cut == 0 {
             return Err(Status::Einval);
         }
-        let Some(old) = self.ready(log, previous, t.request, false, false)? else {
+        let by = User::new(t.inode, t.session);
+        let Some(old) = self.ready(log, previous, t.request, by, false, false)? else {
             return Ok(Reply::Later);
         };
         let servers = self.operable(log, &old)?;
@@ -462,7 +477,7 @@ impl Chunks {
 
     /// What follows when a chunk was unlocked: copies that are missing are made at once, and those who wait go on.
     pub(crate) fn unlocked(&mut self, log: &mut dyn Log, row: u32) {
-        self.copies.set_writing(row, false);
+        self.session_ends(log, row);
         let urgent = self.queue_check(log, row, true)
             && self.copies.queue(row).is_some_and(|q| q < prio::OVERGOAL);
         if urgent && self.may_do_jobs(log.now()) {

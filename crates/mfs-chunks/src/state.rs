@@ -9,6 +9,7 @@ use mfs_meta::{ChunkInfo, Metadata};
 use crate::class;
 use crate::config::ChunkConfig;
 use crate::copies::Copies;
+use crate::durable::Held;
 use crate::effect::{Action, Command, Effect, Log, RequestId};
 use crate::figures::{JobCounts, LoopFigures, OperationCounters};
 use crate::missing::FileLoop;
@@ -85,6 +86,7 @@ pub struct Chunks {
     /// Requests that wait for a chunk.
     pub(crate) waiting: Waiting,
     pub(crate) queues: Queues,
+    pub(crate) held: Held,
     pub(crate) scan: Scan,
     pub(crate) delete_limit: DeleteLimit,
     pub(crate) unfinished: Unfinished,
@@ -104,6 +106,8 @@ pub struct Chunks {
     pub(crate) rebalance_order: Vec<(f64, u16)>,
     pub(crate) rebalance_ordered: u64,
     pub(crate) file_loop: FileLoop,
+    /// Write sessions: the tick at which each began, by chunk.
+    pub(crate) sessions: Map<u64, u64>,
     pub(crate) jobs: JobCounts,
     pub(crate) loop_figures: LoopFigures,
     pub(crate) counters: OperationCounters,
@@ -139,6 +143,7 @@ impl Chunks {
             backoffs: Backoffs::default(),
             waiting: Waiting::default(),
             queues: Queues::new(config.queue_length),
+            held: Held::default(),
             scan: Scan::default(),
             delete_limit: DeleteLimit {
                 current: f64::from(config.soft_del_limit),
@@ -157,6 +162,7 @@ impl Chunks {
             rebalance_order: Vec::new(),
             rebalance_ordered: 0,
             file_loop: FileLoop::new(now),
+            sessions: Map::default(),
             jobs: JobCounts::default(),
             loop_figures: LoopFigures::default(),
             counters: OperationCounters::default(),
@@ -207,7 +213,7 @@ impl Chunks {
     /// Bytes held for copies of chunks.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.copies.bytes() + self.queues.bytes()
+        self.copies.bytes() + self.queues.bytes() + self.held.bytes()
     }
 
     pub(crate) fn effect(&mut self, log: &dyn Log, action: Action) {
@@ -223,8 +229,12 @@ impl Chunks {
         }
     }
 
-    /// Puts a chunk in the figures under its present class.
+    /// Puts a chunk in the figures under its present class. Whoever comes to a chunk does this first, so that the loss
+    /// of its last file is seen here.
     pub(crate) fn recount(&mut self, meta: &Metadata, row: u32, info: &ChunkInfo) {
+        if info.refs == 0 && self.copies.is_counted_used(row) {
+            self.copies.doubt(row);
+        }
         let class = class::in_charge(meta, row);
         let goal = class::wanted(meta, class, info.archived).map_or(0, |w| w.goal());
         self.copies.count(row, class, goal, info.archived);

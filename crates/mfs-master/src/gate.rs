@@ -8,6 +8,11 @@
 //! While lines cannot be written (a full disk), nothing that may depend on them is answered: neither the changes
 //! themselves nor reads made after them, which would show what a crash takes away. Clients wait, and NOPs keep
 //! them connected. The thread tries again each second; when it succeeds all answers leave.
+//!
+//! What a power cut must not make a mistake waits longer, in every mode: until its lines are on the disk
+//! ([`Gate::sync`]). Another thread sees to that.
+
+mod syncer;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +24,8 @@ use mfs_store::changelog::{CommitError, Journal, JournalOptions, SaveMode, TryCo
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+use self::syncer::Syncer;
+
 /// Time between two tries to write lines that could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -29,10 +36,11 @@ const REMIND: Duration = Duration::from_secs(60);
 pub struct Gate {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    syncer: Syncer,
 }
 
 struct Shared {
-    journal: Journal,
+    journal: Arc<Journal>,
     /// Told when a write has ended, well or not.
     written: Arc<Notify>,
     /// Lines have to be on the disk.
@@ -50,21 +58,22 @@ struct Orders {
 }
 
 impl Gate {
-    /// A gate in front of `journal`, and its thread.
+    /// A gate in front of `journal`, and its threads.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub fn new(journal: Journal, mode: SaveMode) -> std::io::Result<Gate> {
         let written = Arc::new(Notify::new());
         let listener = Arc::clone(&written);
         let shared = Arc::new(Shared {
-            journal: journal.with_listener(Box::new(move |_| listener.notify_waiters())),
+            journal: Arc::new(journal.with_listener(Box::new(move |_| listener.notify_waiters()))),
             written,
             sync: AtomicBool::new(mode == SaveMode::Synced),
             failing: AtomicBool::new(false),
             orders: Mutex::default(),
             ordered: Condvar::new(),
         });
+        let syncer = Syncer::start(Arc::clone(&shared.journal))?;
         let thread = std::thread::Builder::new()
             .name("changelog".into())
             .spawn({
@@ -74,6 +83,7 @@ impl Gate {
         Ok(Gate {
             shared,
             thread: Mutex::new(Some(thread)),
+            syncer,
         })
     }
 
@@ -118,6 +128,12 @@ impl Gate {
     /// Sees to it that everything that is pending is written soon, rotations included.
     pub fn flush(&self) {
         self.shared.order();
+    }
+
+    /// Sees to it that all changes below `version` come to the disk, without waiting
+    /// ([`Journal::durable`] tells how far that is). It is tried until it succeeds.
+    pub fn sync(&self, version: u64) {
+        self.syncer.order(version);
     }
 
     /// Waits on this thread until everything pushed so far is safe, at most until `deadline`.

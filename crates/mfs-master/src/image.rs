@@ -209,6 +209,7 @@ fn run(master: &Master, snapshot: &Snapshot) {
             }
             let version = stored.written.header.version;
             images.stored.fetch_max(version, Ordering::AcqRel);
+            master.gate.journal().image_stored(version);
             images.failed.store(false, Ordering::Release);
             tracing::info!(
                 version,

@@ -3,6 +3,16 @@
 //! A job that changes metadata first asks whether there is anything to do, under shared access; only then it
 //! takes the exclusive section, and what it does is a line like everybody's. All of them pause while lines
 //! cannot be written.
+//!
+//! What belongs to chunks has a clock of its own ([`ChunkClock`](crate::chunks::ChunkClock)), because it is too
+//! frequent for wall-clock times:
+//!
+//! | every | what |
+//! |---|---|
+//! | 20 ms | queues and loop of the chunks (spec 05 §14) |
+//! | 100 ms | a step of the walk over all files, from 900 s after the start on, not within 600 s after the loss of a chunkserver (spec 05 §21) |
+//! | 1 s | requests that wait, states of chunkservers, replication and deletion limits |
+//! | 600 s | chunkservers that nobody has seen for days leave the database (spec 05 §3) |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

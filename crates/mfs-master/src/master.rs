@@ -183,11 +183,17 @@ impl Master {
 pub trait LineSink: Send + Sync {
     /// Queues a line: its number, its time stamp and its text with neither number nor line end.
     fn push(&self, number: u64, ts: u32, text: &[u8]);
+    /// All changes below this version are on the disk. Costs a read of memory.
+    fn durable(&self) -> u64;
 }
 
 impl LineSink for Journal {
     fn push(&self, number: u64, ts: u32, text: &[u8]) {
         Journal::push(self, number, ts, text);
+    }
+
+    fn durable(&self) -> u64 {
+        Journal::durable(self)
     }
 }
 
@@ -375,6 +381,10 @@ impl Log for ChunkLog<'_, '_> {
 
     fn now(&self) -> u32 {
         self.lines.now
+    }
+
+    fn durable(&self) -> u64 {
+        self.lines.sink.durable()
     }
 
     fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {

@@ -87,6 +87,9 @@ impl Service for Server {
         for note in begun.notes {
             tracing::warn!("{note}");
         }
+        if loaded.image.path.parent() != Some(context.data_dir.as_path()) {
+            gate.journal().loaded_from_elsewhere();
+        }
         let renumber = loaded.renumber;
         let log_defaults = context.log_defaults;
         let master = Arc::new(Master::new(Parts {
@@ -302,6 +305,7 @@ fn tell(master: &Master) {
         sessions,
         connections = master.connections.len(),
         lines_safe_below = master.gate.journal().safe(),
+        lines_durable_below = master.gate.journal().durable(),
         lines_pending_bytes = master.gate.journal().pending_bytes(),
         image_version = master.images.stored(),
         "state"

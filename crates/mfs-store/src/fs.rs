@@ -62,6 +62,11 @@ pub trait LogFile: Send {
     /// # Errors
     /// What the system says.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// A second handle of the same open file, to bring it to the disk while others go on writing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn duplicate(&self) -> io::Result<Box<dyn LogFile>>;
 }
 
 /// Operations on names.
@@ -133,6 +138,10 @@ impl LogFile for OsLogFile {
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(into, offset)
+    }
+
+    fn duplicate(&self) -> io::Result<Box<dyn LogFile>> {
+        Ok(Box::new(OsLogFile(self.0.try_clone()?)))
     }
 }
 
@@ -310,6 +319,9 @@ pub(crate) mod faulty {
         }
         fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
             self.1.read_at(into, offset)
+        }
+        fn duplicate(&self) -> io::Result<Box<dyn LogFile>> {
+            Ok(Box::new(FaultyFile(self.0.clone(), self.1.duplicate()?)))
         }
     }
 

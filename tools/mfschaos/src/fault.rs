@@ -85,6 +85,13 @@ impl Fault {
         matches!(self, Self::Wipe | Self::Damage | Self::Retire)
     }
 
+    /// Whether it may leave copies that are wrong and not known to be: no other copy may be out of reach meanwhile,
+    /// or one of these would be written to as the last one. A chunkserver that finds no space in the middle of a
+    /// block keeps a block that does not match its checksum.
+    fn may_spoil(self) -> bool {
+        matches!(self, Self::Damage | Self::Full)
+    }
+
     /// How long it lasts, milliseconds: at least, at most.
     fn lasts(self) -> (u64, u64) {
         match self {
@@ -145,9 +152,7 @@ pub(crate) fn plan(allowed: &[Fault], servers: usize, random: &mut Random) -> Ve
         let second = choose(random, |fault| {
             allowed.contains(&fault)
                 && !fault.destroys()
-                // As long as damage is not found no other copy may be out of reach: it would be
-                // written to as the last one.
-                && (first != Fault::Damage || fault.hits_master())
+                && (fault.hits_master() || !(first.may_spoil() || fault.may_spoil()))
                 && !(first.hits_master() && fault.hits_master())
         });
         if let Some(second) = second {

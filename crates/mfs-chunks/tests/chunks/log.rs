@@ -16,6 +16,8 @@ pub(crate) struct TestLog {
     pub(crate) lines: Vec<Vec<u8>>,
     /// Kept by the rules of a replay, from lines alone.
     pub(crate) unfinished: Unfinished,
+    /// What is on the disk; `None`: every line, at once.
+    pub(crate) durable: Option<u64>,
 }
 
 impl TestLog {
@@ -25,6 +27,7 @@ impl TestLog {
             now: START,
             lines: Vec::new(),
             unfinished: Unfinished::default(),
+            durable: None,
         }
     }
 
@@ -32,6 +35,13 @@ impl TestLog {
     pub(crate) fn replay(lines: &[Vec<u8>], now: u32) -> TestLog {
         let mut log = TestLog::new();
         log.now = now;
+        log.replay_more(lines);
+        log
+    }
+
+    /// Replays lines that follow.
+    pub(crate) fn replay_more(&mut self, lines: &[Vec<u8>]) {
+        let log = self;
         for text in lines {
             let line = parse_line(text.strip_suffix(b"\n").unwrap()).unwrap();
             let shown = String::from_utf8_lossy(text).into_owned();
@@ -48,7 +58,6 @@ impl TestLog {
             );
             log.lines.push(text.clone());
         }
-        log
     }
 
     /// The lines from a version on, without numbers and times.
@@ -121,6 +130,10 @@ impl Log for TestLog {
 
     fn now(&self) -> u32 {
         self.now
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.unwrap_or(self.meta.version())
     }
 
     fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {

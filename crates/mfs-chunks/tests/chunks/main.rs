@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, also in its helpers"
 )]
 
+mod durable;
 mod golden;
 mod limits;
 mod log;

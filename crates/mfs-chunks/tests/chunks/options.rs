@@ -299,6 +299,7 @@ fn the_reserve_can_be_used_by_who_may() {
         inode,
         index: 0,
         client_ip: 1,
+        session: 1,
         continues: false,
         canmod: false,
         use_reserve: false,

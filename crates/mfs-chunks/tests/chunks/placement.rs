@@ -222,6 +222,7 @@ fn copies_are_listed_by_distance() {
             inode,
             index: 0,
             client_ip: CLIENT,
+            session: 1,
         };
         let Ok(Reply::Now(grant)) = w.chunks.read(&mut w.log, &read) else {
             panic!("not at once");

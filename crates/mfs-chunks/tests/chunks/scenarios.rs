@@ -211,7 +211,7 @@ fn requests_for_a_locked_chunk_wait_and_go_on_even_if_no_copy_can_be_made() {
     let chunk = w.granted(first).unwrap().chunk;
     let second = w.write(inode, 0, false);
     let third = w.write(inode, 0, false);
-    w.run(50);
+    w.run(20);
     assert!(!w.answers.contains_key(&second));
     w.end_write(chunk).unwrap();
     w.commit();
@@ -223,6 +223,69 @@ fn requests_for_a_locked_chunk_wait_and_go_on_even_if_no_copy_can_be_made() {
     assert_eq!(w.answers.remove(&third), Some(Err(Status::Locked)));
     assert_eq!(w.end_write(chunk), Ok(()));
     assert_eq!(w.end_write(chunk + 1), Err(Status::NoChunk));
+}
+
+#[test]
+fn what_an_abandoned_session_has_sent_is_kept_out() {
+    let mut w = World::started();
+    let inode = w.log.create_file("f", 2);
+    let mut session = |ticks: u64, ends: bool| {
+        let request = w.write(inode, 0, false);
+        w.commit();
+        w.work();
+        let grant = w.granted(request).unwrap().clone();
+        w.run(ticks);
+        if ends {
+            w.end_write(grant.chunk).unwrap();
+            w.commit();
+        }
+        grant.version
+    };
+    assert_eq!(session(20, true), 1);
+    // That was short: the client has got all its answers.
+    assert_eq!(session(30, true), 1);
+    // That was not: the next one has another version.
+    assert_eq!(session(1, true), 2);
+    assert_eq!(session(1, false), 2);
+    // Another client, when the lock has run out.
+    w.run(119 * 50);
+    let late = w.write(inode, 0, false);
+    w.run(5 * 50);
+    assert_eq!(w.granted(late).unwrap().version, 3);
+}
+
+#[test]
+fn a_lock_of_an_earlier_run_does_not_hold_up_the_only_user() {
+    for others in [0, 1] {
+        let mut w = World::started();
+        let inode = w.log.create_file("f", 2);
+        for session in 1..=1 + others {
+            w.log.apply_all(&[Op::Acquire { session, inode }]);
+        }
+        let first = w.write(inode, 0, false);
+        w.commit();
+        w.work();
+        let version = w.granted(first).unwrap().version;
+        // The grant is lost, its line is not.
+        let lines = w.log.lines.len();
+        restart(&mut w, lines);
+        w.run(15 * 50);
+        let again = w.write(inode, 0, false);
+        w.run(50);
+        if others == 0 {
+            assert_eq!(w.granted(again).unwrap().version, version + 1);
+            // From now on it is locked as always.
+            let next = w.write(inode, 0, false);
+            w.run(50);
+            assert!(!w.answers.contains_key(&next));
+        } else {
+            assert!(!w.answers.contains_key(&again), "the other may write");
+        }
+        w.session = 3;
+        let stranger = w.write(inode, 0, false);
+        w.run(50);
+        assert!(!w.answers.contains_key(&stranger));
+    }
 }
 
 #[test]
@@ -504,6 +567,7 @@ fn effects_carry_the_version_that_they_depend_on() {
         inode,
         index: 0,
         client_ip: 1,
+        session: 1,
         continues: false,
         canmod: false,
         use_reserve: false,

@@ -105,6 +105,7 @@ impl Run {
             archive: vec![[0; 4]],
         }))]);
         w.run(15 * 50);
+        w.hold_lines();
         let safe = w.log.lines.len();
         Run {
             w,
@@ -512,6 +513,10 @@ impl Run {
                 }
             }
         }
+        if self.rng.one_in(60) || self.w.chunks.sync_wanted().is_some() && self.rng.one_in(20) {
+            self.commit();
+            self.w.sync();
+        }
         if self.faults && self.rng.one_in(150) {
             self.lose_something();
         }
@@ -523,6 +528,7 @@ impl Run {
     /// Everything works again: what was acknowledged is there, in as many copies as wanted, and nothing else.
     fn heal(&mut self) {
         self.faults = false;
+        self.w.release_lines();
         for s in 0..self.w.servers.len() {
             self.w.servers[s].marked = false;
             // Damage marks go with the connection (spec 05 §22.5).
@@ -643,18 +649,22 @@ fn seeds() -> Vec<u64> {
 #[test]
 fn acknowledged_data_survive_random_faults() {
     let (mut reads, mut deletions, mut crashes, mut repairs) = (0, 0, 0, 0);
+    let mut power = 0;
     for seed in seeds() {
         println!("seed {seed}");
         let run = schedule(seed, 4000);
         reads += run.w.reads_checked;
         deletions += run.w.deletions_checked;
         crashes += run.crashes;
+        power += run.w.power_checked;
         repairs += run.repairs;
     }
-    println!("{reads} copies read, {deletions} deletions, {crashes} crashes, {repairs} repairs");
+    println!(
+        "{reads} copies read, {deletions} deletions, {power} before a power cut, {crashes} crashes, {repairs} repairs"
+    );
     assert!(
-        reads > 100 && deletions > 50,
-        "{reads} reads, {deletions} deletions"
+        reads > 100 && deletions > 50 && power > 50,
+        "{reads} reads, {deletions} and {power} deletions"
     );
     assert_eq!(repairs, 0, "chunks that only a person could bring back");
 }

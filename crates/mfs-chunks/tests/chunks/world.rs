@@ -76,6 +76,8 @@ pub(crate) struct World {
     /// Requests as they are executed again.
     requests: HashMap<RequestId, Request>,
     next_request: u64,
+    /// Session of the client that asks.
+    pub(crate) session: u32,
     pub(crate) ticks: u64,
     /// Every command sent: server and command.
     pub(crate) sent: Vec<(usize, Command)>,
@@ -85,6 +87,10 @@ pub(crate) struct World {
     pub(crate) allowed: BTreeMap<(u32, u32), BTreeSet<u64>>,
     pub(crate) reads_checked: usize,
     pub(crate) deletions_checked: usize,
+    /// What a power cut leaves, when that is not everything.
+    disk: Option<TestLog>,
+    /// Deletions of chunks that were considered against it.
+    pub(crate) power_checked: usize,
     seed: u64,
     traced: Option<u64>,
     shown: usize,
@@ -151,6 +157,7 @@ impl World {
             answers: HashMap::new(),
             requests: HashMap::new(),
             next_request: 1,
+            session: 1,
             ticks: 0,
             sent: Vec::new(),
             outstanding: BTreeSet::new(),
@@ -158,6 +165,8 @@ impl World {
             allowed: BTreeMap::new(),
             reads_checked: 0,
             deletions_checked: 0,
+            disk: None,
+            power_checked: 0,
             seed,
             traced: std::env::var("CHUNKS_TRACE")
                 .ok()
@@ -199,6 +208,63 @@ impl World {
             }
             self.shown = self.log.lines.len();
         }
+    }
+
+    // ---- power ----------------------------------------------------------------------------------
+
+    /// From now on lines are on the disk only when [`World::sync`] brings them there.
+    pub(crate) fn hold_lines(&mut self) {
+        self.disk = Some(TestLog::replay(&self.log.lines, self.log.now));
+        self.log.durable = Some(self.log.meta.version());
+    }
+
+    /// All lines are on the disk from now on, as soon as they are made.
+    pub(crate) fn release_lines(&mut self) {
+        self.disk = None;
+        self.log.durable = None;
+    }
+
+    /// Brings all lines to the disk.
+    pub(crate) fn sync(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.replay_more(&self.log.lines[disk.lines.len()..]);
+            self.log.durable = Some(self.log.meta.version());
+        }
+    }
+
+    /// The machine of the master loses its power: only what was on the disk is left.
+    pub(crate) fn cut_power(&mut self) {
+        let lines = self
+            .disk
+            .as_ref()
+            .map_or(self.log.lines.len(), |disk| disk.lines.len());
+        self.crash(lines);
+    }
+
+    /// A power cut right after the deletion must leave every file what it needs.
+    fn check_power(&mut self, s: usize, chunk: u64) {
+        let (Some(disk), Some(copy)) = (&self.disk, self.servers[s].disk.get(&chunk)) else {
+            return;
+        };
+        self.power_checked += 1;
+        if disk.meta.chunk_refs(chunk).is_empty() {
+            return;
+        }
+        let version = disk.version_of(chunk);
+        let others = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != s);
+        let others: Vec<u32> = others
+            .filter_map(|(_, x)| Some(x.disk.get(&chunk)?.version))
+            .collect();
+        assert!(
+            others.contains(&version)
+                || others.contains(&copy.version)
+                || copy.version != version && others.iter().any(|&other| other > version),
+            "server {s} deletes {copy:?} of chunk {chunk}, which has version {version} after a power cut, others {others:?}"
+        );
     }
 
     // ---- connections ----------------------------------------------------------------------------
@@ -367,6 +433,7 @@ impl World {
                 );
                 if let Command::Delete { chunk, .. } = command {
                     self.check_deletion(s, chunk);
+                    self.check_power(s, chunk);
                 }
                 self.trace(command.chunk(), || format!("to {s}: {command:?}"));
                 self.sent.push((s, command));
@@ -400,6 +467,8 @@ impl World {
         }
         let now = self.log.now + 1;
         self.log = TestLog::replay(&self.log.lines[..keep_lines], now);
+        // What was found is not known to be on the disk.
+        self.log.durable = self.disk.is_some().then_some(0);
         let bytes = self.log.unfinished.encode(self.log.meta.version());
         let (_, unfinished) = mfs_chunks::Unfinished::decode(&bytes).unwrap();
         self.chunks = Chunks::new(
@@ -585,6 +654,7 @@ impl World {
             inode,
             index,
             client_ip: 1,
+            session: self.session,
             continues,
             canmod: false,
             use_reserve: false,
@@ -602,6 +672,7 @@ impl World {
             inode,
             length,
             client_ip: 1,
+            session: self.session,
             canmod: true,
         };
         self.requests.insert(request, Request::Truncate(t));
@@ -775,6 +846,7 @@ impl World {
             inode,
             index,
             client_ip: 1,
+            session: self.session,
         };
         let result = self.chunks.read(&mut self.log, &r);
         let grant = match result {

@@ -56,14 +56,18 @@ async fn run(master: Arc<Master>) {
         if second {
             next_second = (next_second + SECOND).max(now);
         }
-        master.change(|txn| {
+        let sync = master.change(|txn| {
             changed::look(txn);
             txn.with_chunks(|chunks, log| {
                 if second {
                     chunks.second(log);
                 }
                 chunks.tick(log);
-            });
+                chunks.sync_wanted()
+            })
         });
+        if let Some(version) = sync {
+            master.gate.sync(version);
+        }
     }
 }

@@ -163,6 +163,7 @@ pub(super) fn execute_read(
         inode,
         index: r.index,
         client_ip: asker.ip,
+        session: asker.session.id,
     };
     let reply = txn.with_chunks_unsettled(|chunks, log| chunks.read(log, &request))?;
     let ChunkReplied::Now(grant) = reply else {
@@ -217,6 +218,7 @@ pub(super) fn execute_write(
         inode: node.inode,
         index: r.index,
         client_ip: asker.ip,
+        session: asker.session.id,
         continues: r.flags & chunkop::CONTINUEOP != 0,
         canmod: may_set_times(asker.version, r.flags),
         use_reserve,

@@ -235,6 +235,7 @@ fn set_length(
             inode,
             length,
             client_ip: asker.ip,
+            session: asker.session.id,
             canmod: true,
         };
         let reply = txn.with_chunks_unsettled(|chunks, log| chunks.truncate(log, &request))?;

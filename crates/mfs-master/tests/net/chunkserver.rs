@@ -490,6 +490,7 @@ pub(crate) fn write(master: &Master) -> u64 {
             inode,
             index: 0,
             client_ip: 1,
+            session: 1,
             continues: false,
             canmod: true,
             use_reserve: false,

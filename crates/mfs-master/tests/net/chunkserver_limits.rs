@@ -87,6 +87,7 @@ fn a_chunkserver_that_does_not_take_its_commands_is_closed() {
                         inode,
                         index,
                         client_ip: 1,
+                        session: 1,
                         continues: false,
                         canmod: false,
                         use_reserve: true,

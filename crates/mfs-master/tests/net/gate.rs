@@ -46,6 +46,13 @@ impl LogFile for DiskFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(into, offset)
     }
+    fn duplicate(&self) -> io::Result<Box<dyn LogFile>> {
+        Ok(Box::new(DiskFile {
+            file: self.file.duplicate()?,
+            full: Arc::clone(&self.full),
+            synced: Arc::clone(&self.synced),
+        }))
+    }
 }
 
 impl Fs for Disk {

@@ -6,6 +6,12 @@
 //!
 //! When writing fails, the lines stay pending and everyone who asks gets the error until a later try succeeds: no
 //! change is ever answered whose line is not written, and none is lost. Tries are [`RETRY`] apart.
+//!
+//! Beside "safe" there is "durable": the lines are on the disk and outlive a power cut. What cannot be undone, as the
+//! deletion of the copies of a chunk, waits for that in every mode. Lines become durable by [`Journal::sync`], by
+//! their writing in [`SaveMode::Synced`], and by an image that has their changes ([`Journal::image_stored`]). After a
+//! failed sync nobody knows what is on the disk, and a later sync that succeeds says nothing of what the failed one
+//! was to write: then only an image helps.
 
 use std::fmt;
 use std::io;
@@ -17,7 +23,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use thiserror::Error;
 
 use super::recent::{Lines, Recent};
-use super::writer::Writer;
+use super::writer::{WriteError, Writer};
 
 /// Time between two tries to write after a failure.
 pub const RETRY: Duration = Duration::from_millis(200);
@@ -55,6 +61,23 @@ pub struct CommitError {
     pub since: Instant,
     /// Bytes that wait.
     pub pending: usize,
+}
+
+/// Lines cannot be brought to the disk.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// They cannot even be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The sync failed.
+    #[error("changelog can't be brought to the disk: {0}")]
+    Sync(#[source] WriteError),
+    /// An earlier sync failed, or a file of the log was replaced.
+    #[error("changes below {below} may not be on the disk until an image is stored")]
+    Doubt {
+        /// An image of this version or a later one ends it.
+        below: u64,
+    },
 }
 
 /// Answer of [`Journal::try_commit`].
@@ -95,6 +118,12 @@ struct State {
     next: u64,
     /// All lines below it are safe.
     safe: u64,
+    /// All changes below it are on the disk.
+    durable: u64,
+    /// The files that were there at the start are on the disk.
+    found_synced: bool,
+    /// Changes below it may not be on the disk whatever a sync says, as long as `durable` is not as high.
+    doubt: u64,
     /// `None` while someone writes.
     writer: Option<Writer>,
     /// An empty buffer to swap with.
@@ -111,6 +140,8 @@ pub struct Journal {
     ended: Condvar,
     /// Copy of [`State::safe`] that is read without the lock.
     safe: AtomicU64,
+    /// Copy of [`State::durable`].
+    durable: AtomicU64,
     listener: Option<Listener>,
 }
 
@@ -118,18 +149,23 @@ impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
             .field("safe", &self.safe())
+            .field("durable", &self.durable())
             .finish_non_exhaustive()
     }
 }
 
 impl Journal {
-    /// A journal whose first line will be number `version`.
+    /// A journal whose first line will be number `version`. What was loaded counts as safe; whether it is on the disk
+    /// is not known before the first [`Journal::sync`].
     pub fn new(writer: Writer, version: u64, options: JournalOptions) -> Journal {
         Journal {
             state: Mutex::new(State {
                 queue: Queue::default(),
                 next: version,
                 safe: version,
+                durable: 0,
+                found_synced: false,
+                doubt: 0,
                 writer: Some(writer),
                 spare: Vec::new(),
                 failure: None,
@@ -138,6 +174,7 @@ impl Journal {
             }),
             ended: Condvar::new(),
             safe: AtomicU64::new(version),
+            durable: AtomicU64::new(0),
             listener: None,
         }
     }
@@ -189,6 +226,80 @@ impl Journal {
     /// All lines below this number are safe. Costs a read of memory.
     pub fn safe(&self) -> u64 {
         self.safe.load(Ordering::Acquire)
+    }
+
+    /// All changes below this version are on the disk. Costs a read of memory.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Brings all lines to the disk; the first time everything that was found in the directory, too. Gives the version
+    /// below which all changes are on the disk then. It takes as long as the disk takes; others go on writing
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// See [`SyncError`]; [`Journal::durable`] stays.
+    pub fn sync(&self) -> Result<u64, SyncError> {
+        let mut state = self.state.lock();
+        state.without_doubt()?;
+        self.wait_for_writer(&mut state);
+        self.write(&mut state)?;
+        self.wait_for_writer(&mut state);
+        // With the writer at hand all lines below it are in a file.
+        let (end, found) = (state.safe, !state.found_synced);
+        let Some(writer) = state.writer.take() else {
+            return Ok(state.durable);
+        };
+        let to_sync = MutexGuard::unlocked(&mut state, || writer.to_sync(found));
+        state.writer = Some(writer);
+        self.tell(&mut state);
+        let to_sync = to_sync.map_err(SyncError::Sync)?;
+        let result = MutexGuard::unlocked(&mut state, || to_sync.sync());
+        match result {
+            Ok(()) => {
+                state.found_synced = true;
+                state.without_doubt()?;
+                state.durable = state.durable.max(end);
+            }
+            Err(error) => {
+                // Lines that were being written at that time count as well.
+                state.doubt = state.doubt.max(state.next);
+                return Err(SyncError::Sync(error));
+            }
+        }
+        self.durable.store(state.durable, Ordering::Release);
+        Ok(state.durable)
+    }
+
+    /// An image of this version has been stored, and brought to the disk.
+    pub fn image_stored(&self, version: u64) {
+        let mut state = self.state.lock();
+        state.durable = state.durable.max(version);
+        self.durable.store(state.durable, Ordering::Release);
+    }
+
+    /// What was loaded is not in the directory of the log, but came from an image that may lie anywhere: it is on the
+    /// disk when an image has been stored.
+    pub fn loaded_from_elsewhere(&self) {
+        let mut state = self.state.lock();
+        state.doubt = state.doubt.max(state.safe);
+    }
+
+    fn wait_for_writer(&self, state: &mut MutexGuard<'_, State>) {
+        while state.writer.is_none() {
+            self.ended.wait(state);
+        }
+    }
+
+    /// The writer is back: those who wait for it, or for what it has done, hear of it.
+    fn tell(&self, state: &mut MutexGuard<'_, State>) {
+        let safe = state.safe;
+        self.safe.store(safe, Ordering::Release);
+        self.durable.store(state.durable, Ordering::Release);
+        self.ended.notify_all();
+        if let Some(listener) = &self.listener {
+            MutexGuard::unlocked(state, || listener(safe));
+        }
     }
 
     /// Bytes of lines that wait to be written: a master that cannot write stops to accept changes before they
@@ -279,9 +390,7 @@ impl Journal {
     /// As [`Journal::commit`].
     pub fn flush(&self) -> Result<u64, CommitError> {
         let mut state = self.state.lock();
-        while state.writer.is_none() {
-            self.ended.wait(&mut state);
-        }
+        self.wait_for_writer(&mut state);
         self.write(&mut state)?;
         Ok(state.safe)
     }
@@ -317,6 +426,7 @@ impl Journal {
         let (end, mode) = (state.next, state.mode);
         let mut done = Done::default();
         let result = MutexGuard::unlocked(state, || work(&mut writer, &job, mode, &mut done));
+        let doubt = writer.take_doubt();
         state.writer = Some(writer);
         let result = match result {
             Ok(()) => {
@@ -342,12 +452,14 @@ impl Journal {
                 Err(error)
             }
         };
-        let safe = state.safe;
-        self.safe.store(safe, Ordering::Release);
-        self.ended.notify_all();
-        if let Some(listener) = &self.listener {
-            MutexGuard::unlocked(state, || listener(safe));
+        if doubt {
+            state.doubt = state.doubt.max(state.safe);
         }
+        let synced = result.is_ok() && mode == SaveMode::Synced && state.found_synced;
+        if synced && state.without_doubt().is_ok() {
+            state.durable = state.durable.max(end);
+        }
+        self.tell(state);
         result
     }
 }
@@ -366,7 +478,7 @@ fn work(
     job: &Queue,
     mode: SaveMode,
     done: &mut Done,
-) -> Result<(), super::WriteError> {
+) -> Result<(), WriteError> {
     let sync = mode == SaveMode::Synced;
     for mark in &job.marks {
         writer.append(job.lines.get(done.bytes..mark.at).unwrap_or_default(), sync)?;
@@ -391,6 +503,13 @@ fn work(
 }
 
 impl State {
+    fn without_doubt(&self) -> Result<(), SyncError> {
+        if self.durable < self.doubt {
+            return Err(SyncError::Doubt { below: self.doubt });
+        }
+        Ok(())
+    }
+
     /// Puts what was not written in front of what came meanwhile.
     fn put_back(&mut self, mut job: Queue, done: &Done) {
         if let Some(version) = done.version {
@@ -542,6 +661,152 @@ mod tests {
         assert_eq!(log(&dir, 0), lines(8..=9));
     }
 
+    fn count(fs: &FaultyFs, call: Call) -> usize {
+        fs.calls().iter().filter(|c| **c == call).count()
+    }
+
+    #[test]
+    fn a_sync_makes_durable_what_a_write_does_not() {
+        let (dir, fs, journal) = setup(OPTIONS);
+        for (name, text) in [
+            ("changelog.1.mfs", ""),
+            ("metadata.mfs.back", "x"),
+            ("mfsmaster.lock", ""),
+        ] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        push(&journal, 1..=3);
+        journal.commit(4).unwrap();
+        assert_eq!((journal.safe(), journal.durable()), (4, 0));
+        // A line that is not even written yet is written first.
+        push(&journal, 4..=4);
+        assert_eq!(journal.sync().unwrap(), 5);
+        assert_eq!((journal.safe(), journal.durable()), (5, 5));
+        assert_eq!(log(&dir, 0), lines(1..=4));
+        // Both changelogs and the image that were found, the file that is written, and the names.
+        assert_eq!(
+            (count(&fs, Call::Sync), count(&fs, Call::SyncDir)),
+            (4, 1),
+            "{:?}",
+            fs.calls()
+        );
+        push(&journal, 5..=5);
+        assert_eq!((journal.sync().unwrap(), count(&fs, Call::Sync)), (6, 5));
+        // What was rotated away has been synced by that.
+        push(&journal, 6..=6);
+        journal.push_rotation(5, 1);
+        push(&journal, 7..=7);
+        assert_eq!((journal.sync().unwrap(), count(&fs, Call::Sync)), (8, 7));
+        assert_eq!((log(&dir, 1), log(&dir, 0)), (lines(1..=6), lines(7..=7)));
+    }
+
+    #[test]
+    fn synced_lines_are_durable_once_the_files_of_the_start_are() {
+        let (_dir, fs, journal) = setup(JournalOptions {
+            mode: SaveMode::Synced,
+            ..OPTIONS
+        });
+        push(&journal, 1..=1);
+        journal.commit(2).unwrap();
+        assert_eq!(journal.durable(), 0, "an older file may be missing");
+        journal.sync().unwrap();
+        let syncs = count(&fs, Call::Sync);
+        push(&journal, 2..=2);
+        journal.commit(3).unwrap();
+        assert_eq!((journal.durable(), count(&fs, Call::Sync)), (3, syncs + 1));
+        // The lines are written again after a failure, so nothing is in doubt.
+        fs.plan(Call::Sync, &[Fault::Errno(5)]);
+        push(&journal, 3..=3);
+        journal.commit(4).unwrap_err();
+        assert_eq!((journal.safe(), journal.durable()), (3, 3));
+        journal
+            .commit_until(4, Instant::now() + Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(journal.durable(), 4);
+    }
+
+    #[test]
+    fn after_a_failed_sync_only_an_image_helps() {
+        for call in [Call::Sync, Call::SyncDir] {
+            let (_dir, fs, journal) = setup(OPTIONS);
+            journal.sync().unwrap();
+            push(&journal, 1..=2);
+            journal.commit(3).unwrap();
+            fs.plan(call, &[Fault::Errno(5)]);
+            assert!(matches!(journal.sync(), Err(SyncError::Sync(_))));
+            // The system says yes to the next one, but has forgotten what it could not write.
+            push(&journal, 3..=3);
+            let calls = fs.calls().len();
+            let error = journal.sync().unwrap_err();
+            assert!(matches!(error, SyncError::Doubt { below: 3 }), "{error}");
+            assert_eq!((fs.calls().len(), journal.durable()), (calls, 1));
+            journal.image_stored(2);
+            assert_eq!(journal.durable(), 2);
+            journal.sync().unwrap_err();
+            // Clients are served all the time.
+            journal.commit(4).unwrap();
+            journal.image_stored(3);
+            assert_eq!(journal.durable(), 3);
+            assert_eq!(journal.sync().unwrap(), 4);
+        }
+    }
+
+    #[test]
+    fn whatever_breaks_the_log_off_is_in_doubt() {
+        // A rotation whose sync fails, or whose names cannot be changed.
+        for call in [Call::Sync, Call::Rename, Call::SyncDir] {
+            let (_dir, fs, journal) = setup(OPTIONS);
+            push(&journal, 1..=1);
+            journal.sync().unwrap();
+            push(&journal, 2..=2);
+            journal.push_rotation(5, 1);
+            fs.plan(call, &[Fault::Errno(5)]);
+            assert_eq!(journal.flush().unwrap(), 3);
+            journal.sync().unwrap_err();
+            assert_eq!(journal.durable(), 2, "{call:?}");
+            journal.image_stored(3);
+            assert_eq!(journal.sync().unwrap(), 3);
+        }
+        // Another file in the place of the log.
+        let (dir, _, journal) = setup(OPTIONS);
+        push(&journal, 1..=1);
+        journal.commit(2).unwrap();
+        let path = dir.path().join("changelog.0.mfs");
+        std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+        push(&journal, 2..=2);
+        let error = journal.sync().unwrap_err();
+        assert!(matches!(error, SyncError::Doubt { below: 3 }), "{error}");
+        // A log that was unlinked and made again is synced as a whole.
+        let (dir, fs, journal) = setup(OPTIONS);
+        push(&journal, 1..=1);
+        journal.sync().unwrap();
+        let syncs = count(&fs, Call::Sync);
+        std::fs::remove_file(dir.path().join("changelog.0.mfs")).unwrap();
+        push(&journal, 2..=2);
+        journal.commit(3).unwrap();
+        assert_eq!(count(&fs, Call::Sync), syncs + 1);
+        assert_eq!((journal.durable(), journal.sync().unwrap()), (2, 3));
+        // A state from an image that is not in the directory.
+        let (_dir, _, journal) = setup(OPTIONS);
+        journal.loaded_from_elsewhere();
+        journal.sync().unwrap_err();
+        journal.image_stored(1);
+        assert_eq!(journal.sync().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_durable() {
+        let (_dir, fs, journal) = setup(OPTIONS);
+        journal.sync().unwrap();
+        push(&journal, 1..=1);
+        fs.plan(Call::Write, &[Fault::Errno(ENOSPC)]);
+        assert!(matches!(journal.sync(), Err(SyncError::Commit(_))));
+        assert_eq!((journal.safe(), journal.durable()), (1, 1));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        journal.commit_until(2, deadline).unwrap();
+        assert_eq!(journal.sync().unwrap(), 2);
+    }
+
     #[test]
     fn many_threads() {
         let (dir, fs, journal) = setup(OPTIONS);
@@ -571,8 +836,18 @@ mod tests {
                     }
                 });
             }
+            // Syncs go on beside the writes, and promise no more than was written when they began.
+            scope.spawn(|| {
+                while journal.durable() < 2001 {
+                    let safe = journal.safe();
+                    if let Ok(durable) = journal.sync() {
+                        assert!(durable >= safe && durable <= journal.safe());
+                    }
+                }
+            });
         });
         assert_eq!(journal.safe(), 2001);
+        assert_eq!(journal.durable(), 2001);
         assert_eq!(log(&dir, 0), lines(1..=2000));
         assert!(told.load(Ordering::Relaxed) > 0);
         let kept = journal.read(1, usize::MAX).unwrap();

@@ -29,7 +29,9 @@ mod writer;
 pub use block::{Input, MAX_LINE};
 pub use event::{Event, EventKind, MAX_EVENTS};
 pub use fuzz::fuzz_changelog;
-pub use journal::{CommitError, Journal, JournalOptions, Listener, RETRY, SaveMode, TryCommit};
+pub use journal::{
+    CommitError, Journal, JournalOptions, Listener, RETRY, SaveMode, SyncError, TryCommit,
+};
 pub use merge::{Ahead, Bad, Batch, Entry, Merge, Place, Source};
 pub use probe::{Probe, probe};
 pub use reader::{FileReader, ReadError, ReadFault};

@@ -1,18 +1,22 @@
 //! Lines to the end of `changelog.0.mfs`: whole or not at all (spec 01 §9, §19/7).
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::names::Family;
+use super::names::{self, Family};
 use super::probe::probe_with;
 use super::rotation::{RotateError, Rotated, rotate};
 use crate::fs::{FileStat, Fs, LogFile, OsFs};
 
 /// Bytes copied at once when an unlinked changelog is put back.
 const COPY: usize = 1 << 20;
+
+/// Beginnings of the names of images and of the files beside them.
+const IMAGES: [&[u8]; 2] = [b"metadata.mfs", b"unfinished."];
 
 /// Lines were not written. The file ends behind the last line that was; the caller keeps the lines and tries
 /// again when the cause is gone.
@@ -119,6 +123,41 @@ pub struct Writer {
     new_name: bool,
     back_logs: u32,
     notices: Vec<Notice>,
+    /// See [`Writer::take_doubt`].
+    doubt: bool,
+}
+
+/// What has to be brought to the disk: see [`Writer::to_sync`].
+pub(super) struct ToSync {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    log: Option<Box<dyn LogFile>>,
+    found: Vec<(PathBuf, File)>,
+}
+
+impl ToSync {
+    /// Brings it to the disk, and the names in the directory.
+    ///
+    /// # Errors
+    /// [`WriteError::Write`]: nobody knows then what is on the disk, and a later success tells nothing of what was
+    /// to be synced here.
+    pub(super) fn sync(mut self) -> Result<(), WriteError> {
+        let failed = |path: &Path, source| WriteError::Write {
+            path: path.to_owned(),
+            source,
+            torn: false,
+        };
+        for (path, file) in &self.found {
+            self.fs.sync_file(file).map_err(|e| failed(path, e))?;
+        }
+        if let Some(log) = &mut self.log {
+            let path = self.dir.join(Family::Master.file_name(0));
+            log.sync_data().map_err(|e| failed(&path, e))?;
+        }
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(|e| failed(&self.dir, e))
+    }
 }
 
 impl Writer {
@@ -138,7 +177,44 @@ impl Writer {
             new_name: false,
             back_logs,
             notices: Vec::new(),
+            doubt: false,
         }
+    }
+
+    /// Whether something has happened since the last call after which lines that were written before may not be on
+    /// the disk, whatever a later sync says: a failed sync (the system forgets what it could not write), or another
+    /// file in the place of the one being written.
+    pub(super) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubt)
+    }
+
+    /// Handles of all that is to be synced, so that the sync itself needs no writer: the current file and, with
+    /// `found`, every changelog and image in the directory, which an earlier process may have left to the operating
+    /// system only. Files that were rotated away by this writer are on the disk already.
+    ///
+    /// # Errors
+    /// [`WriteError::Open`].
+    pub(super) fn to_sync(&self, found: bool) -> Result<ToSync, WriteError> {
+        let failed = |path: &Path, source| WriteError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let log = self.open.as_ref().map(|open| open.file.duplicate());
+        let mut to_sync = ToSync {
+            fs: Arc::clone(&self.fs),
+            dir: self.dir.clone(),
+            log: log.transpose().map_err(|e| failed(&self.path, e))?,
+            found: Vec::new(),
+        };
+        if found {
+            let logs = names::find(&self.dir).map_err(|e| failed(&self.dir, e))?;
+            let images = images(&self.dir).map_err(|e| failed(&self.dir, e))?;
+            for path in logs.into_iter().chain(images) {
+                let file = File::open(&path).map_err(|e| failed(&path, e))?;
+                to_sync.found.push((path, file));
+            }
+        }
+        Ok(to_sync)
     }
 
     /// What was odd since the last call.
@@ -158,13 +234,16 @@ impl Writer {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
+        let doubt = &mut self.doubt;
         let result = write_all(open.file.as_mut(), lines).and_then(|()| {
             if sync {
+                let doubted = std::mem::replace(doubt, true);
                 open.file.sync_data()?;
                 if self.new_name {
                     self.fs.sync_dir(&self.dir)?;
                     self.new_name = false;
                 }
+                *doubt = doubted;
             }
             Ok(())
         });
@@ -199,6 +278,7 @@ impl Writer {
             result = self.fs.sync_dir(&self.dir);
             self.new_name = result.is_err();
         }
+        self.doubt |= result.is_err();
         result.map_err(|source| WriteError::Write {
             path: self.path.clone(),
             source,
@@ -224,7 +304,9 @@ impl Writer {
         self.sync()?;
         self.open = None;
         self.new_name = false;
-        Ok(rotate(self.fs.as_ref(), &self.dir, back_logs, stored)?)
+        let rotated = rotate(self.fs.as_ref(), &self.dir, back_logs, stored);
+        self.doubt |= rotated.is_err();
+        Ok(rotated?)
     }
 
     /// Sees to it that the file that has the name is open and ends with a line end.
@@ -251,17 +333,22 @@ impl Writer {
                     if now.len == open.good {
                         return Ok(());
                     }
+                    self.doubt = true;
                     self.notices.push(Notice::SizeChanged {
                         from: open.good,
                         to: now.len,
                     });
                 }
-                Some(_) => self.notices.push(Notice::Replaced),
+                Some(_) => {
+                    self.doubt = true;
+                    self.notices.push(Notice::Replaced);
+                }
                 None => {
                     let gone = open.file.stat().map_err(|e| open_error(&self.path, e))?;
                     if gone.nlink == 0 {
                         self.put_back()?;
                     } else {
+                        self.doubt = true;
                         self.notices.push(Notice::Replaced);
                     }
                 }
@@ -285,7 +372,9 @@ impl Writer {
             // is known here, so that the rotation drops nothing that might be needed.
             let bytes = open.good;
             drop(open);
-            rotate(self.fs.as_ref(), &self.dir, self.back_logs.max(1), 0)?;
+            let rotated = rotate(self.fs.as_ref(), &self.dir, self.back_logs.max(1), 0);
+            self.doubt |= rotated.is_err();
+            rotated?;
             self.notices.push(Notice::TornTail { bytes });
             self.new_name = true;
             open = Open::new(self.fs.open_append(&self.path).map_err(open_error)?)
@@ -295,7 +384,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the unlinked file again, from what the open descriptor still has.
+    /// Makes the unlinked file again, from what the open descriptor still has. What was on the disk there has to be
+    /// there again.
     fn put_back(&mut self) -> Result<(), WriteError> {
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -314,11 +404,12 @@ impl Writer {
                 write_all(to.as_mut(), part.get(..n).unwrap_or_default())?;
                 at += n as u64;
             }
+            to.sync_data()?;
+            self.fs.sync_dir(&self.dir)?;
             Ok(at)
         };
         match copy() {
             Ok(bytes) => {
-                self.new_name = true;
                 self.notices.push(Notice::PutBack { bytes });
                 Ok(())
             }
@@ -353,6 +444,22 @@ impl Open {
         self.torn = false;
         Ok(())
     }
+}
+
+/// The images in a directory, under whatever name, with what stands beside them.
+fn images(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let begins_with = |prefix: &&[u8]| name.as_encoded_bytes().starts_with(prefix);
+        if IMAGES.iter().any(begins_with)
+            && std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file())
+        {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 fn write_all(file: &mut dyn LogFile, mut bytes: &[u8]) -> io::Result<()> {
