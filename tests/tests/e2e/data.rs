@@ -156,7 +156,13 @@ fn assert_holds(path: &Path, seed: Option<u64>, offset: u64, length: u64) {
             None => vec![0; found.len()],
         };
         if let Some(at) = expected.iter().zip(&found).position(|(a, b)| a != b) {
-            panic!("{}: byte {} is wrong", path.display(), place + at as u64);
+            panic!(
+                "{}: byte {} is {}, not {}",
+                path.display(),
+                place + at as u64,
+                found[at],
+                expected[at]
+            );
         }
         place += found.len() as u64;
     }
@@ -260,8 +266,11 @@ fn holes_and_truncations(kind: Kind) {
     assert_size(&name, CHUNK + 5000);
     assert_holds(&name, Some(1), 100, 400);
     assert_holds(&name, None, 500, CHUNK + 4500);
+    // Only who has a file open is told that a hole has become a chunk.
+    let listening = File::open(&name).expect("open");
     put(&sparse, 2, CHUNK - 10, 1020);
     assert_holds(&name, Some(2), CHUNK - 10, 1020);
+    drop(listening);
     assert_holds(&name, None, CHUNK + 1010, 3990);
     // To the byte, to the border of a block and of a chunk.
     for size in [

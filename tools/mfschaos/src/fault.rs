@@ -243,7 +243,12 @@ pub(crate) fn end(planned: &Planned, cluster: &mut Cluster, crew: &Crew) -> Resu
     say!("end {planned}");
     let server = &mut cluster.servers[planned.victim];
     match planned.fault {
-        Fault::Kill | Fault::Stop | Fault::Old | Fault::Wipe => server.program.start(),
+        Fault::Kill | Fault::Stop | Fault::Old | Fault::Wipe => {
+            // A disk that was retired meanwhile wanted all the others.
+            if !server.program.is_started() {
+                server.program.start();
+            }
+        }
         Fault::Freeze | Fault::FreezeLong => server.thaw(),
         Fault::CutControl | Fault::CutData | Fault::CutAll => server.join(),
         Fault::Full => server.empty(),
