@@ -59,6 +59,7 @@ fn unsafe_to_mutate(message: u32) -> bool {
             | msg::CLTOMA_FUSE_TRUNCATE
             | msg::CLTOMA_FUSE_SETXATTR
             | msg::CLTOMA_FUSE_SETEATTR
+            | msg::CLTOMA_FUSE_SETSCLASS
     )
 }
 
