@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -107,7 +107,18 @@ fn wait_for_log(master: &Master, text: &str) {
     wait_for(text, PATIENCE, || master.log().contains(text));
 }
 
-fn expect_directories(mount: &Mount, names: impl IntoIterator<Item = String>) {
+/// A master over a disk that holds nothing yet.
+fn new_file_system(net: &Net, disk: &Path) -> Master {
+    let master = Master::over(Kind::Ours, net, disk);
+    master.data.put("metadata.mfs", "MFSM NEW");
+    master
+}
+
+/// All changes that were answered are there when the master runs again.
+#[track_caller]
+fn expect_after_start(master: &Master, net: &Net, names: impl IntoIterator<Item = String>) {
+    master.start();
+    let mount = Mount::new(net);
     for name in names {
         assert!(
             mount.join(&name).is_dir(),
@@ -122,8 +133,7 @@ fn expect_directories(mount: &Mount, names: impl IntoIterator<Item = String>) {
 fn full_disk_while_running() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
-    let mut master = Master::over(Kind::Ours, &net, disk.path());
-    master.data.put("metadata.mfs", "MFSM NEW");
+    let mut master = new_file_system(&net, disk.path());
     master.start_foreground(&[]);
     let mount = mounted(&net);
     std::fs::create_dir(mount.join("before")).expect("mkdir");
@@ -142,10 +152,12 @@ fn full_disk_while_running() {
     master.kill9();
     drop(mount);
     master.restore().expect(0);
-    master.start();
-    let mount = Mount::new(&net);
     let names = (0..made).map(|i| format!("d{i}"));
-    expect_directories(&mount, names.chain(["before", "after"].map(String::from)));
+    expect_after_start(
+        &master,
+        &net,
+        names.chain(["before", "after"].map(String::from)),
+    );
 }
 
 /// A stop on a full disk saves the image in an emergency place, says so, and goes on trying
@@ -154,8 +166,7 @@ fn full_disk_while_running() {
 fn full_disk_at_stop() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
-    let mut master = Master::over(Kind::Ours, &net, disk.path());
-    master.data.put("metadata.mfs", "MFSM NEW");
+    let mut master = new_file_system(&net, disk.path());
     master.start_foreground(&[]);
     let mount = mounted(&net);
     for i in 0..200 {
@@ -176,9 +187,7 @@ fn full_disk_at_stop() {
     free(&disk);
     assert_eq!(master.wait_foreground(PATIENCE), Some(0));
     assert!(master.data.version("metadata.mfs") > 200);
-    master.start();
-    let mount = Mount::new(&net);
-    assert!(mount.join("d199").is_dir());
+    expect_after_start(&master, &net, ["d199".to_owned()]);
 }
 
 /// Mounts as soon as a master in the foreground listens.
@@ -196,8 +205,7 @@ fn mounted(net: &Net) -> Mount {
 fn read_only_disk_at_restore() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
-    let master = Master::over(Kind::Ours, &net, disk.path());
-    master.data.put("metadata.mfs", "MFSM NEW");
+    let master = new_file_system(&net, disk.path());
     master.start();
     let mount = Mount::new(&net);
     std::fs::create_dir(mount.join("before")).expect("mkdir");
@@ -211,9 +219,7 @@ fn read_only_disk_at_restore() {
     assert_eq!(before, master.data.snapshot());
     disk.remount("rw");
     master.restore().expect(0);
-    master.start();
-    let mount = Mount::new(&net);
-    assert!(mount.join("before").is_dir());
+    expect_after_start(&master, &net, ["before".to_owned()]);
 }
 
 /// `mfsmetarestore` on a full disk: an error, no half image, the inputs as they were.
@@ -286,10 +292,12 @@ fn write_fails_in_the_middle_of_a_line() {
         }
     }
     master.restore().expect(0);
-    master.start();
-    let mount = Mount::new(&net);
     let names = (0..made).map(|i| format!("d{i}"));
-    expect_directories(&mount, names.chain(["before9", "after"].map(String::from)));
+    expect_after_start(
+        &master,
+        &net,
+        names.chain(["before9", "after"].map(String::from)),
+    );
 }
 
 /// The hourly image does not fit on the disk any more, the changelog does: the master goes on, the old image and
@@ -299,8 +307,7 @@ fn write_fails_in_the_middle_of_a_line() {
 fn disk_fills_up_in_the_middle_of_the_hourly_image() {
     let net = Net::new();
     let disk = Tmpfs::new("size=8m");
-    let mut master = Master::over(Kind::Ours, &net, disk.path());
-    master.data.put("metadata.mfs", "MFSM NEW");
+    let mut master = new_file_system(&net, disk.path());
     master.start();
     let mount = Mount::new(&net);
     for i in 0..3000 {
@@ -339,11 +346,9 @@ fn disk_fills_up_in_the_middle_of_the_hourly_image() {
     drop(mount);
     // The emergency image is there still, and older than the changelogs: nobody takes it for the truth.
     master.restore().expect(0);
-    master.start();
-    let mount = Mount::new(&net);
     let names = (0..3000).map(|i| format!("old{i}"));
     let others = ["logged", "meanwhile", "after"].map(String::from);
-    expect_directories(&mount, names.chain(others));
+    expect_after_start(&master, &net, names.chain(others));
 }
 
 /// A data directory in which nothing can be written for a while: clients wait, an image is saved elsewhere at the
@@ -352,8 +357,7 @@ fn disk_fills_up_in_the_middle_of_the_hourly_image() {
 fn data_directory_cannot_be_written_for_a_while() {
     let net = Net::new();
     let disk = Ext4::new();
-    let mut master = Master::over(Kind::Ours, &net, &disk.path());
-    master.data.put("metadata.mfs", "MFSM NEW");
+    let mut master = new_file_system(&net, &disk.path());
     master.clock("2030-01-01 11:59:50").start_foreground(&[]);
     let (mount, other) = (mounted(&net), Mount::new(&net));
     std::fs::create_dir(mount.join("before")).expect("mkdir");
@@ -387,10 +391,8 @@ fn data_directory_cannot_be_written_for_a_while() {
     master.kill9();
     drop((mount, other));
     master.restore().expect(0);
-    master.start();
-    let mount = Mount::new(&net);
     let names = (0..20).map(|i| format!("d{i}"));
-    expect_directories(&mount, names.chain(["before".to_owned()]));
+    expect_after_start(&master, &net, names.chain(["before".to_owned()]));
 }
 
 /// A disk that fails for good: the kernel turns the file system read-only under the master, and nothing but a
@@ -400,9 +402,8 @@ fn data_directory_cannot_be_written_for_a_while() {
 fn disk_turns_read_only_under_a_running_master() {
     let net = Net::new();
     let disk = Ext4::new();
-    let mut master = Master::over(Kind::Ours, &net, &disk.path());
+    let mut master = new_file_system(&net, &disk.path());
     master.option("CHANGELOG_SAVE_MODE", "2");
-    master.data.put("metadata.mfs", "MFSM NEW");
     master.start_foreground(&[]);
     let mount = mounted(&net);
     std::fs::create_dir(mount.join("before")).expect("mkdir");
@@ -427,7 +428,5 @@ fn disk_turns_read_only_under_a_running_master() {
     master.data.put("metadata.mfs.emergency", image);
     master.restore().expect(0);
     assert_eq!(master.data.version("metadata.mfs"), version);
-    master.start();
-    let mount = Mount::new(&net);
-    expect_directories(&mount, ["before".to_owned()]);
+    expect_after_start(&master, &net, ["before".to_owned()]);
 }

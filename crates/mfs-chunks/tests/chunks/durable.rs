@@ -1,46 +1,17 @@
 //! Copies are deleted only when nothing that a power cut takes back needs them.
 
 use mfs_chunks::{ChunkConfig, Command};
-use mfs_meta::op::Op;
 
+use crate::setup::quick;
 use crate::world::{GIB, World};
 
+/// Three servers.
 fn cluster(loop_min_time: u32) -> World {
     let config = ChunkConfig {
-        replications_delay_init: 5,
         loop_min_time,
-        ..ChunkConfig::default()
+        ..quick()
     };
-    let mut w = World::new(config, &[0; 3], 3);
-    for s in 0..3 {
-        w.connect(s);
-    }
-    w.run(20 * 50);
-    w
-}
-
-fn file(w: &mut World, class: u8) -> (u32, u64) {
-    let name = format!("f{}", w.log.lines.len());
-    let inode = w.log.create_file(&name, class);
-    let chunk = w.write_well(inode, 0, 8);
-    (inode, chunk)
-}
-
-fn remove(w: &mut World, inode: u32) {
-    let chunk = w.log.chunk(inode, 0);
-    unlink(w, inode);
-    w.chunks.chunk_changed(&mut w.log, chunk);
-}
-
-/// Chunk management does not hear of it.
-fn unlink(w: &mut World, inode: u32) {
-    let name = w.log.meta.node(inode).unwrap().names().next().unwrap().1;
-    let name = name.to_vec();
-    w.log.apply_all(&[Op::Unlink {
-        parent: 1,
-        name: name.into(),
-    }]);
-    w.allowed.remove(&(inode, 0));
+    World::up(config, &[0; 3], 3, 20)
 }
 
 fn deletions(w: &World) -> usize {
@@ -48,27 +19,21 @@ fn deletions(w: &World) -> usize {
     w.sent.iter().filter(is_delete).count()
 }
 
-fn holders(w: &World, chunk: u64) -> Vec<usize> {
-    (0..w.servers.len())
-        .filter(|&s| w.servers[s].disk.contains_key(&chunk))
-        .collect()
-}
-
 #[test]
 fn a_chunk_stays_until_the_loss_of_its_file_is_on_the_disk() {
     let mut w = cluster(7200);
     w.hold_lines();
-    let (kept, chunk) = file(&mut w, 2);
-    let (inode, going) = file(&mut w, 2);
+    let (kept, chunk) = w.file(2);
+    let (inode, going) = w.file(2);
     w.sync();
     w.run(100);
     assert_eq!(w.chunks.sync_wanted(), None, "nothing waits for the disk");
-    remove(&mut w, inode);
+    w.remove(inode);
     let version = w.log.meta.version();
     w.run(1);
     assert_eq!(w.chunks.sync_wanted(), Some(version), "asked for at once");
     w.run(500);
-    assert_eq!((holders(&w, going).len(), deletions(&w)), (2, 0));
+    assert_eq!((w.holders(going).len(), deletions(&w)), (2, 0));
     // Not everything is on the disk.
     w.log.durable = Some(version - 1);
     w.run(100);
@@ -76,19 +41,19 @@ fn a_chunk_stays_until_the_loss_of_its_file_is_on_the_disk() {
     assert_eq!(w.chunks.sync_wanted(), Some(version));
     w.sync();
     w.run(3);
-    assert_eq!((holders(&w, going).len(), deletions(&w)), (0, 2));
+    assert_eq!((w.holders(going).len(), deletions(&w)), (0, 2));
     assert_eq!(w.chunks.sync_wanted(), None);
     assert_eq!(w.log.chunk(kept, 0), chunk);
-    assert_eq!(holders(&w, chunk).len(), 2);
+    assert_eq!(w.holders(chunk).len(), 2);
 }
 
 #[test]
 fn a_file_that_a_power_cut_brings_back_has_its_data() {
     let mut w = cluster(60);
     w.hold_lines();
-    let (inode, chunk) = file(&mut w, 2);
+    let (inode, chunk) = w.file(2);
     w.sync();
-    remove(&mut w, inode);
+    w.remove(inode);
     // Two whole loops: the scan comes to it, too.
     w.run(150 * 50);
     assert!(w.chunks.sync_wanted().is_some());
@@ -106,11 +71,11 @@ fn a_file_that_a_power_cut_brings_back_has_its_data() {
 fn the_scan_may_come_before_the_change_is_looked_at() {
     let mut w = cluster(60);
     w.hold_lines();
-    let files: Vec<_> = (0..20).map(|_| file(&mut w, 2)).collect();
+    let files: Vec<_> = (0..20).map(|_| w.file(2)).collect();
     w.sync();
     // They are rid of an outdated copy once, so that they have been free.
     for &(_, chunk) in &files {
-        let holder = holders(&w, chunk)[0];
+        let holder = w.holders(chunk)[0];
         let id = w.servers[holder].connection.unwrap();
         w.chunks.damaged(&mut w.log, id, [chunk]);
     }
@@ -121,7 +86,7 @@ fn the_scan_may_come_before_the_change_is_looked_at() {
     let before = deletions(&w);
     assert!(before >= files.len());
     for &(inode, _) in &files {
-        unlink(&mut w, inode);
+        w.unlink(inode);
     }
     w.run(150 * 50);
     assert_eq!(deletions(&w), before, "the scan does not delete them");
@@ -146,7 +111,7 @@ fn many_deletions_share_a_sync() {
         server.total = 1000 * GIB;
     }
     w.hold_lines();
-    let files: Vec<_> = (0..FILES).map(|_| file(&mut w, 2).0).collect();
+    let files: Vec<_> = (0..FILES).map(|_| w.file(2).0).collect();
     w.sync();
     w.run(100);
     let (mut syncs, mut ticks) = (0, 0);
@@ -154,7 +119,7 @@ fn many_deletions_share_a_sync() {
     // A hundred files go each tick.
     while w.log.meta.chunk_count() > 0 {
         for inode in left.by_ref().take(100) {
-            remove(&mut w, inode);
+            w.remove(inode);
         }
         w.run(1);
         ticks += 1;
@@ -172,36 +137,36 @@ fn many_deletions_share_a_sync() {
 fn what_comes_later_waits_for_a_later_sync() {
     let mut w = cluster(7200);
     w.hold_lines();
-    let first = file(&mut w, 2);
-    let second = file(&mut w, 2);
+    let first = w.file(2);
+    let second = w.file(2);
     w.sync();
-    remove(&mut w, first.0);
+    w.remove(first.0);
     w.run(1);
     let wanted = w.chunks.sync_wanted().unwrap();
-    remove(&mut w, second.0);
+    w.remove(second.0);
     w.log.durable = Some(wanted);
     w.run(10);
     assert_eq!(
-        (holders(&w, first.1).len(), holders(&w, second.1).len()),
+        (w.holders(first.1).len(), w.holders(second.1).len()),
         (0, 2)
     );
     assert_eq!(w.chunks.sync_wanted(), None, "not more than one a second");
     w.run(50);
     assert!(w.chunks.sync_wanted().unwrap() > wanted);
-    assert_eq!(holders(&w, second.1).len(), 2);
+    assert_eq!(w.holders(second.1).len(), 2);
     w.sync();
     w.run(10);
-    assert_eq!(holders(&w, second.1).len(), 0);
+    assert_eq!(w.holders(second.1).len(), 0);
 }
 
 #[test]
 fn an_outdated_copy_stays_until_the_new_version_is_on_the_disk() {
     let mut w = cluster(60);
     w.hold_lines();
-    let (inode, chunk) = file(&mut w, 2);
+    let (inode, chunk) = w.file(2);
     w.sync();
-    let [away, stays] = holders(&w, chunk)[..] else {
-        panic!("{:?}", holders(&w, chunk));
+    let [away, stays] = w.holders(chunk)[..] else {
+        panic!("{:?}", w.holders(chunk));
     };
     let other = (0..3).find(|s| ![away, stays].contains(s)).unwrap();
     // No third server may take a copy, which would hide what happens.
@@ -228,7 +193,7 @@ fn an_outdated_copy_stays_until_the_new_version_is_on_the_disk() {
         w.connect(s);
     }
     w.run(100 * 50);
-    assert_eq!(holders(&w, chunk), [away, stays]);
+    assert_eq!(w.holders(chunk), [away, stays]);
     w.allowed.insert((inode, 0), [8].into());
     assert_eq!(w.check_read(inode, 0), Some(1));
 }
@@ -237,7 +202,7 @@ fn an_outdated_copy_stays_until_the_new_version_is_on_the_disk() {
 fn an_outdated_copy_goes_when_the_new_version_is_on_the_disk() {
     let mut w = cluster(7200);
     w.hold_lines();
-    let (inode, chunk) = file(&mut w, 3);
+    let (inode, chunk) = w.file(3);
     w.kill(0);
     w.run(10);
     w.write_well(inode, 0, 9);
@@ -247,7 +212,7 @@ fn an_outdated_copy_goes_when_the_new_version_is_on_the_disk() {
     w.sync();
     w.run(10);
     assert_eq!(deletions(&w), 1);
-    assert_eq!(holders(&w, chunk).len(), 3);
+    assert_eq!(w.holders(chunk).len(), 3);
     assert_eq!(w.check_read(inode, 0), Some(3));
 }
 
@@ -255,7 +220,7 @@ fn an_outdated_copy_goes_when_the_new_version_is_on_the_disk() {
 fn surplus_copies_wait_for_nothing() {
     let mut w = cluster(7200);
     w.hold_lines();
-    let (inode, _) = file(&mut w, 3);
+    let (inode, _) = w.file(3);
     w.sync();
     w.log.set_class(inode, 1);
     w.chunks.file_changed(&mut w.log, inode);
@@ -267,8 +232,8 @@ fn surplus_copies_wait_for_nothing() {
 fn after_a_start_nothing_counts_as_durable() {
     let mut w = cluster(7200);
     w.hold_lines();
-    let (inode, chunk) = file(&mut w, 2);
-    remove(&mut w, inode);
+    let (inode, chunk) = w.file(2);
+    w.remove(inode);
     // The process is killed: the lines are there, for the next one, but not on the disk.
     let lines = w.log.lines.len();
     w.crash(lines);
@@ -276,9 +241,9 @@ fn after_a_start_nothing_counts_as_durable() {
         w.connect(s);
     }
     w.run(60 * 50);
-    assert_eq!((holders(&w, chunk).len(), deletions(&w)), (2, 0));
+    assert_eq!((w.holders(chunk).len(), deletions(&w)), (2, 0));
     assert!(w.chunks.sync_wanted().is_some());
     w.sync();
     w.run(3);
-    assert_eq!(holders(&w, chunk).len(), 0);
+    assert_eq!(w.holders(chunk).len(), 0);
 }

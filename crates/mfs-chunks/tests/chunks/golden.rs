@@ -1,10 +1,11 @@
 //! The recorded scenarios: what the real master sent to each server about the chunks of the scenario, in its order,
 //! our state machine sends, too.
 
-use mfs_chunks::{ChunkConfig, Command};
+use mfs_chunks::Command;
 use mfs_meta::Status;
 use mfs_meta::op::{Op, ScSetArgs};
 
+use crate::setup::quick;
 use crate::world::{GIB, Manner, World};
 
 /// The commands of a recording about some chunks: connection and command.
@@ -83,12 +84,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let config = ChunkConfig {
-            replications_delay_init: 5,
-            loop_min_time: 60,
-            ..ChunkConfig::default()
-        };
-        let mut w = World::new(config, &[3, 5, 6], 42);
+        let mut w = World::new(quick(), &[3, 5, 6], 42);
         for s in &mut w.servers {
             // So large that a copy more or less is no reason to balance.
             s.total = 100_000 * GIB;

@@ -3,6 +3,7 @@
 use mfs_chunks::{ChunkConfig, Command};
 use mfs_config::ReplicationLimits;
 
+use crate::setup::quick;
 use crate::world::{GIB, Manner, World, greatest};
 
 const CHUNK: u64 = 64 << 20;
@@ -18,11 +19,9 @@ fn limits(endangered: f64, undergoal: f64, rebalance: f64, extreme: f64) -> Repl
 
 fn config(write: ReplicationLimits, read: ReplicationLimits) -> ChunkConfig {
     ChunkConfig {
-        replications_delay_init: 5,
-        loop_min_time: 60,
         write_rep_limit: write,
         read_rep_limit: read,
-        ..ChunkConfig::default()
+        ..quick()
     }
 }
 
@@ -38,9 +37,8 @@ fn filled(config: ChunkConfig, servers: usize, goal: u8, files: usize) -> World 
         w.connect(s);
     }
     w.run(20 * 50);
-    for n in 0..files {
-        let inode = w.log.create_file(&format!("f{n}"), goal);
-        w.write_well(inode, 0, 8);
+    for _ in 0..files {
+        w.file(goal);
     }
     for s in 0..servers {
         w.servers[s].total = 100_000 * GIB;
@@ -174,11 +172,9 @@ fn they_hold_in_any_cluster() {
         }
         w.run(20 * 50);
         let inodes: Vec<u32> = (0..60)
-            .map(|n| {
+            .map(|_| {
                 let goal = 1 + random(&mut state, 3) as u8;
-                let inode = w.log.create_file(&format!("f{n}"), goal);
-                w.write_well(inode, 0, 8);
-                inode
+                w.file(goal).0
             })
             .collect();
         for _ in 0..2500 {

@@ -15,5 +15,6 @@ mod options;
 mod pace;
 mod placement;
 mod scenarios;
+mod setup;
 mod simulation;
 mod world;

@@ -1,31 +1,18 @@
 //! Heavy load, the database of servers, chunks that nobody knows, the reserve of space, and the limit of deletions
 //! (spec 05 §4.6, §4.7, §5.2, §7.1, §17).
 
-use mfs_chunks::{ChunkConfig, Command, HeavyLoad};
+use mfs_chunks::{ChunkConfig, Command, HeavyLoad, RequestId};
 use mfs_config::ReserveSpace;
 use mfs_meta::Status;
-use mfs_meta::op::Op;
 
+use crate::setup::{quick, write_request};
 use crate::world::{DiskCopy, GIB, World};
 
 const DAY: u32 = 86_400;
 
 /// Servers without labels that are up and quiet.
 fn cluster(config: ChunkConfig, servers: usize) -> World {
-    let mut w = World::new(config, &vec![0; servers], 7);
-    for s in 0..servers {
-        w.connect(s);
-    }
-    w.run(20 * 50);
-    w
-}
-
-fn quick() -> ChunkConfig {
-    ChunkConfig {
-        replications_delay_init: 5,
-        loop_min_time: 60,
-        ..ChunkConfig::default()
-    }
+    World::up(config, &vec![0; servers], 7, 20)
 }
 
 /// The servers that a new chunk of this goal goes to, or why to none.
@@ -294,16 +281,7 @@ fn the_reserve_can_be_used_by_who_may() {
     };
     let mut w = cluster(config, 1);
     let inode = w.log.create_file("f", 1);
-    let mut request = mfs_chunks::WriteRequest {
-        request: mfs_chunks::RequestId(1),
-        inode,
-        index: 0,
-        client_ip: 1,
-        session: 1,
-        continues: false,
-        canmod: false,
-        use_reserve: false,
-    };
+    let mut request = write_request(RequestId(1), inode);
     let refused = w.chunks.write(&mut w.log, &request);
     assert_eq!(refused, Err(Status::NoSpace));
     request.use_reserve = true;
@@ -313,26 +291,12 @@ fn the_reserve_can_be_used_by_who_may() {
 
 /// Files of one chunk each, on all servers alike.
 fn fill(w: &mut World, files: usize) -> Vec<u32> {
-    (0..files)
-        .map(|_| {
-            let inode = w.log.create_file(&format!("d{}", w.log.lines.len()), 1);
-            w.write_well(inode, 0, 8);
-            inode
-        })
-        .collect()
+    (0..files).map(|_| w.file(1).0).collect()
 }
 
-fn unlink(w: &mut World, inodes: &[u32]) {
+fn remove_all(w: &mut World, inodes: &[u32]) {
     for &inode in inodes {
-        let name = w.log.meta.node(inode).unwrap().names().next().unwrap().1;
-        let name = name.to_vec();
-        let chunk = w.log.chunk(inode, 0);
-        w.log.apply_all(&[Op::Unlink {
-            parent: 1,
-            name: name.into(),
-        }]);
-        w.allowed.remove(&(inode, 0));
-        w.chunks.chunk_changed(&mut w.log, chunk);
+        w.remove(inode);
     }
 }
 
@@ -363,7 +327,7 @@ fn the_limit_of_deletions_follows_what_is_held_back() {
     let mut limits = Vec::new();
     // Each sixteen loops there is more to delete.
     for part in files.chunks(100) {
-        unlink(&mut w, part);
+        remove_all(&mut w, part);
         limits.extend((0..16).map(|_| slowly(&mut w, 1)));
     }
     limits.dedup();
@@ -373,7 +337,7 @@ fn the_limit_of_deletions_follows_what_is_held_back() {
     assert_eq!((w.servers[0].disk.len(), w.log.meta.chunk_count()), (1, 1));
     w.run(100 * 50);
     let files = fill(&mut w, 50);
-    unlink(&mut w, &files);
+    remove_all(&mut w, &files);
     assert_eq!(slowly(&mut w, 1), 10, "down to the soft limit");
 }
 
@@ -383,7 +347,7 @@ fn a_slow_server_does_not_hold_up_the_deletions_of_others() {
     let files = fill(&mut w, 2000);
     let on = |w: &World, s: usize| w.servers[s].disk.len();
     assert!(on(&w, 0) > 800 && on(&w, 1) > 800);
-    unlink(&mut w, &files);
+    remove_all(&mut w, &files);
     // Server 0 answers nothing.
     for _ in 0..10 * 50 {
         w.tick();
@@ -402,7 +366,7 @@ fn a_slow_server_does_not_hold_up_the_deletions_of_others() {
 fn a_deletion_that_fails_waits_for_the_next_loop() {
     let mut w = cluster(quick(), 1);
     let files = fill(&mut w, 1);
-    unlink(&mut w, &files);
+    remove_all(&mut w, &files);
     let mut asked = 0;
     for _ in 0..300 * 50 {
         w.tick();

@@ -18,47 +18,16 @@ fn config() -> ChunkConfig {
 }
 
 fn cluster(servers: usize) -> World {
-    let mut w = World::new(config(), &vec![0; servers], 3);
-    for s in 0..servers {
-        w.connect(s);
-    }
-    w.run(40 * 50);
-    w
-}
-
-fn file(w: &mut World, class: u8) -> (u32, u64) {
-    let name = format!("f{}", w.log.lines.len());
-    let inode = w.log.create_file(&name, class);
-    let chunk = w.write_well(inode, 0, 8);
-    (inode, chunk)
-}
-
-/// Removes a file; as the driver does, the chunk is looked at then.
-fn remove(w: &mut World, inode: u32) {
-    let chunk = w.log.chunk(inode, 0);
-    let name = w.log.meta.node(inode).unwrap().names().next().unwrap().1;
-    let name = name.to_vec();
-    w.log.apply_all(&[Op::Unlink {
-        parent: 1,
-        name: name.into(),
-    }]);
-    w.allowed.remove(&(inode, 0));
-    w.chunks.chunk_changed(&mut w.log, chunk);
-}
-
-fn holders(w: &World, chunk: u64) -> Vec<usize> {
-    (0..w.servers.len())
-        .filter(|&s| w.servers[s].disk.contains_key(&chunk))
-        .collect()
+    World::up(config(), &vec![0; servers], 3, 40)
 }
 
 #[test]
 fn chunks_of_removed_files_go_at_once() {
     let mut w = cluster(3);
-    let files: Vec<_> = (0..100).map(|_| file(&mut w, 2)).collect();
+    let files: Vec<_> = (0..100).map(|_| w.file(2)).collect();
     let from = w.sent.len();
     for &(inode, _) in &files {
-        remove(&mut w, inode);
+        w.remove(inode);
     }
     // 200 copies on three servers, ten at a time each.
     w.run(50);
@@ -77,44 +46,44 @@ fn chunks_of_removed_files_go_at_once() {
 #[test]
 fn nothing_goes_before_its_time() {
     let mut w = cluster(2);
-    let (inode, chunk) = file(&mut w, 2);
+    let (inode, chunk) = w.file(2);
     let lines = w.log.lines.len();
     w.crash(lines);
     w.connect(0);
     // One server is still registering.
     w.begin_registration(1);
     w.report_disk(1);
-    remove(&mut w, inode);
+    w.remove(inode);
     w.run(40 * 50);
-    assert_eq!(holders(&w, chunk), [0, 1]);
+    assert_eq!(w.holders(chunk), [0, 1]);
     w.end_registration(1);
     w.run(1);
-    assert_eq!(holders(&w, chunk), [0; 0]);
+    assert_eq!(w.holders(chunk), [0; 0]);
     // And not before the delay after the start.
-    let (inode, chunk) = file(&mut w, 2);
+    let (inode, chunk) = w.file(2);
     let lines = w.log.lines.len();
     w.crash(lines);
     w.connect(0);
     w.connect(1);
-    remove(&mut w, inode);
+    w.remove(inode);
     w.run(28 * 50);
-    assert_eq!(holders(&w, chunk), [0, 1]);
+    assert_eq!(w.holders(chunk), [0, 1]);
     w.run(3 * 50);
-    assert_eq!(holders(&w, chunk), [0; 0]);
+    assert_eq!(w.holders(chunk), [0; 0]);
 }
 
 #[test]
 fn a_server_that_returns_gives_up_what_is_outdated_and_what_is_too_much() {
     let mut w = cluster(3);
-    let written = file(&mut w, 3);
-    let removed = file(&mut w, 3);
-    let replaced = file(&mut w, 2);
-    let away = holders(&w, replaced.1)[0];
+    let written = w.file(3);
+    let removed = w.file(3);
+    let replaced = w.file(2);
+    let away = w.holders(replaced.1)[0];
     w.kill(away);
     w.run(5 * 50);
     assert_eq!(w.good_copies(replaced.0, 0), 3, "one more was made");
     w.write_well(written.0, 0, 9);
-    remove(&mut w, removed.0);
+    w.remove(removed.0);
     w.run(50);
     assert_eq!(w.log.meta.chunk_count(), 3, "the third server may have it");
     let from = w.sent.len();
@@ -123,15 +92,15 @@ fn a_server_that_returns_gives_up_what_is_outdated_and_what_is_too_much() {
     assert_eq!(w.sent.len(), from, "3 s after a report nothing is done");
     w.run(50);
     assert_eq!(w.servers[away].disk[&written.1].data, 9);
-    assert_eq!(holders(&w, replaced.1).len(), 2);
-    assert_eq!(holders(&w, removed.1), [0; 0]);
+    assert_eq!(w.holders(replaced.1).len(), 2);
+    assert_eq!(w.holders(removed.1), [0; 0]);
     assert_eq!(w.log.meta.chunk_count(), 2);
 }
 
 #[test]
 fn a_damaged_copy_is_replaced_at_once_on_the_only_server_for_it() {
     let mut w = cluster(2);
-    let (inode, chunk) = file(&mut w, 2);
+    let (inode, chunk) = w.file(2);
     let id = w.servers[1].connection.unwrap();
     w.chunks.damaged(&mut w.log, id, [chunk]);
     w.servers[1].disk.get_mut(&chunk).unwrap().data = 0;
@@ -149,8 +118,8 @@ fn a_damaged_copy_is_replaced_at_once_on_the_only_server_for_it() {
 #[test]
 fn a_chunk_that_lost_a_copy_is_not_held_up_by_deletions() {
     let mut w = cluster(3);
-    let kept = file(&mut w, 2);
-    let deleted: Vec<_> = (0..300).map(|_| file(&mut w, 3)).collect();
+    let kept = w.file(2);
+    let deleted: Vec<_> = (0..300).map(|_| w.file(3)).collect();
     // Servers that delete nothing: all deletions wait.
     for &(inode, _) in &deleted {
         w.log.set_class(inode, 1);
@@ -165,7 +134,7 @@ fn a_chunk_that_lost_a_copy_is_not_held_up_by_deletions() {
     w.log.set_class(kept.0, 1);
     w.chunks.file_changed(&mut w.log, kept.0);
     w.log.set_class(kept.0, 2);
-    let lost = holders(&w, kept.1)[0];
+    let lost = w.holders(kept.1)[0];
     let id = w.servers[lost].connection.unwrap();
     w.servers[lost].disk.remove(&kept.1);
     w.chunks.lost(&mut w.log, id, [kept.1]);
@@ -186,7 +155,7 @@ fn a_chunk_that_lost_a_copy_is_not_held_up_by_deletions() {
 #[test]
 fn a_chunk_that_was_copied_for_a_write_goes_when_the_write_has_begun() {
     let mut w = cluster(2);
-    let (inode, old) = file(&mut w, 2);
+    let (inode, old) = w.file(2);
     let other = w.log.create_file("other", 2);
     w.log.apply_all(&[Op::Append {
         inode: other,
@@ -197,18 +166,18 @@ fn a_chunk_that_was_copied_for_a_write_goes_when_the_write_has_begun() {
     w.allowed.insert((other, 0), [8].into());
     let request = w.write(inode, 0, false);
     w.commit();
-    remove(&mut w, other);
+    w.remove(other);
     // The new chunk may still fail: then the file gets the old one back.
     for _ in 0..100 {
         w.tick();
         w.commit();
     }
-    assert_eq!(holders(&w, old), [0, 1]);
+    assert_eq!(w.holders(old), [0, 1]);
     w.work();
     let new = w.granted(request).unwrap().chunk;
     w.allowed.insert((inode, 0), [8].into());
     w.run(10);
-    assert_eq!((holders(&w, old), holders(&w, new)), (vec![], vec![0, 1]));
+    assert_eq!((w.holders(old), w.holders(new)), (vec![], vec![0, 1]));
 }
 
 #[test]

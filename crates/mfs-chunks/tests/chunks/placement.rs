@@ -7,9 +7,9 @@ use std::sync::Arc;
 use mfs_chunks::{ChunkConfig, Command, ReadRequest, Reply, RequestId, Topology};
 use mfs_config::{ReplicationTopology, UniqueMode};
 
-use crate::world::{GIB, World};
+use crate::setup::quick;
+use crate::world::{GIB, MARKED, World};
 
-const MARKED: u32 = 1 << 31;
 const CHUNK: u64 = 64 << 20;
 /// The client of all requests.
 const CLIENT: u32 = 1;
@@ -30,14 +30,6 @@ impl Topology for Racks {
         } else {
             2
         }
-    }
-}
-
-fn config() -> ChunkConfig {
-    ChunkConfig {
-        replications_delay_init: 5,
-        loop_min_time: 60,
-        ..ChunkConfig::default()
     }
 }
 
@@ -70,23 +62,16 @@ fn only_room_on(w: &mut World, servers: &[usize]) {
 fn file_on(w: &mut World, class: u8, servers: &[usize]) -> (u32, u64) {
     let all: Vec<usize> = (0..w.servers.len()).collect();
     only_room_on(w, servers);
-    let inode = w.log.create_file(&format!("f{}", w.log.lines.len()), class);
-    let chunk = w.write_well(inode, 0, 8);
-    assert_eq!(holders(w, chunk), servers.iter().copied().collect());
+    let (inode, chunk) = w.file(class);
+    assert_eq!(w.holders(chunk), servers);
     only_room_on(w, &all);
     (inode, chunk)
-}
-
-fn holders(w: &World, chunk: u64) -> BTreeSet<usize> {
-    (0..w.servers.len())
-        .filter(|&s| w.servers[s].disk.contains_key(&chunk))
-        .collect()
 }
 
 fn unique(mode: UniqueMode) -> ChunkConfig {
     ChunkConfig {
         unique_mode: mode,
-        ..config()
+        ..quick()
     }
 }
 
@@ -101,7 +86,7 @@ fn by_default_any_two_servers_will_do() {
     let (_, chunk) = file_on(&mut w, 2, &[0, 1]);
     let from = w.sent.len();
     w.run(130 * 50);
-    assert_eq!((w.sent.len(), holders(&w, chunk)), (from, [0, 1].into()));
+    assert_eq!((w.sent.len(), w.holders(chunk)), (from, [0, 1].into()));
 }
 
 #[test]
@@ -109,14 +94,14 @@ fn copies_leave_an_address_that_they_share() {
     let mut w = cluster(unique(UniqueMode::Address), &PLACES);
     let (inode, chunk) = file_on(&mut w, 2, &[0, 1]);
     w.run(130 * 50);
-    let left = holders(&w, chunk);
+    let left = w.holders(chunk);
     assert_eq!(left.len(), 2);
-    assert!(!left.is_superset(&[0, 1].into()), "{left:?}");
+    assert_ne!(left, [0, 1]);
     assert_eq!(w.check_read(inode, 0), Some(2));
     // Other addresses in the same rack are fine.
     let (_, chunk) = file_on(&mut w, 2, &[0, 2]);
     w.run(130 * 50);
-    assert_eq!(holders(&w, chunk), [0, 2].into());
+    assert_eq!(w.holders(chunk), [0, 2]);
 }
 
 #[test]
@@ -124,13 +109,13 @@ fn copies_leave_a_rack_that_they_share() {
     let mut w = cluster(unique(UniqueMode::Rack), &PLACES);
     let (inode, chunk) = file_on(&mut w, 2, &[0, 2]);
     w.run(130 * 50);
-    let left = holders(&w, chunk);
+    let left = w.holders(chunk);
     assert!(left.len() == 2 && left.contains(&3), "{left:?}");
     assert_eq!(w.check_read(inode, 0), Some(2));
     // There are two racks: a third copy comes all the same, where it must.
     let (_, chunk) = file_on(&mut w, 3, &[0, 2, 3]);
     w.run(130 * 50);
-    assert_eq!(holders(&w, chunk), [0, 2, 3].into());
+    assert_eq!(w.holders(chunk), [0, 2, 3]);
 }
 
 #[test]
@@ -139,7 +124,7 @@ fn servers_in_no_rack_are_apart() {
     let (_, chunk) = file_on(&mut w, 2, &[0, 1]);
     let from = w.sent.len();
     w.run(130 * 50);
-    assert_eq!((w.sent.len(), holders(&w, chunk)), (from, [0, 1].into()));
+    assert_eq!((w.sent.len(), w.holders(chunk)), (from, [0, 1].into()));
 }
 
 #[test]
@@ -151,7 +136,7 @@ fn a_surplus_copy_goes_where_two_are_together() {
             w.log.set_class(inode, 2);
             w.chunks.file_changed(&mut w.log, inode);
             w.run(50);
-            let left = holders(&w, chunk);
+            let left = w.holders(chunk);
             assert!(left.len() == 2 && left.contains(&keeps), "{left:?}");
         }
     }
@@ -172,7 +157,7 @@ fn balancing_puts_no_two_copies_on_an_address() {
             w.report_space(s);
         }
         w.run(130 * 50);
-        assert_eq!(holders(&w, chunk), expected.into(), "{mode:?}");
+        assert_eq!(w.holders(chunk), expected, "{mode:?}");
     }
 }
 
@@ -190,14 +175,13 @@ fn new_chunks_go_near_the_client_if_that_is_wished() {
     ] {
         let config = ChunkConfig {
             creation_topology: near,
-            ..config()
+            ..quick()
         };
         let mut w = cluster(config, &servers);
         let mut used = BTreeSet::new();
         for _ in 0..12 {
-            let inode = w.log.create_file(&format!("f{}", w.log.lines.len()), class);
-            let chunk = w.write_well(inode, 0, 8);
-            let holders = holders(&w, chunk);
+            let (_, chunk) = w.file(class);
+            let holders = w.holders(chunk);
             assert_eq!(holders.len(), usize::from(class));
             used.extend(holders);
         }
@@ -213,7 +197,7 @@ fn new_chunks_go_near_the_client_if_that_is_wished() {
 #[test]
 fn copies_are_listed_by_distance() {
     let servers = [(32, 9), (30, 7), (CLIENT, 7), (31, 8)];
-    let mut w = cluster(config(), &servers);
+    let mut w = cluster(quick(), &servers);
     let (inode, _) = file_on(&mut w, 4, &[0, 1, 2, 3]);
     let mut lasts = BTreeSet::new();
     for n in 0..40 {
@@ -243,7 +227,7 @@ fn replications(
 ) -> BTreeSet<(usize, usize)> {
     let config = ChunkConfig {
         replication_topology: mode,
-        ..config()
+        ..quick()
     };
     let mut w = cluster(config, servers);
     let files: Vec<u32> = (0..30).map(|_| file_on(&mut w, class, on).0).collect();
@@ -292,7 +276,7 @@ fn a_replication_stays_in_the_rack() {
     assert!(near.contains(&(0, 2)), "{near:?}");
     let config = ChunkConfig {
         replication_topology: ReplicationTopology::SameRack,
-        ..config()
+        ..quick()
     };
     let mut w = cluster(config, &servers);
     for _ in 0..10 {
@@ -300,7 +284,7 @@ fn a_replication_stays_in_the_rack() {
         w.log.set_class(inode, 2);
         w.chunks.file_changed(&mut w.log, inode);
         w.run(50);
-        assert_eq!(holders(&w, chunk), [0, 2].into());
+        assert_eq!(w.holders(chunk), [0, 2]);
     }
 }
 
@@ -314,7 +298,7 @@ fn mark(w: &mut World, s: usize, chunk: u64) {
 
 #[test]
 fn a_marked_copy_makes_room_for_a_good_one() {
-    let mut w = cluster(config(), &[(50, 0), (51, 0)]);
+    let mut w = cluster(quick(), &[(50, 0), (51, 0)]);
     let (inode, chunk) = file_on(&mut w, 2, &[0, 1]);
     mark(&mut w, 1, chunk);
     let from = w.sent.len();
@@ -333,7 +317,7 @@ fn a_marked_copy_makes_room_for_a_good_one() {
 
 #[test]
 fn a_marked_copy_stays_where_there_is_room_elsewhere() {
-    let mut w = cluster(config(), &[(50, 0), (51, 0), (52, 0)]);
+    let mut w = cluster(quick(), &[(50, 0), (51, 0), (52, 0)]);
     let (inode, chunk) = file_on(&mut w, 2, &[0, 1]);
     mark(&mut w, 1, chunk);
     let from = w.sent.len();
@@ -347,14 +331,14 @@ fn a_marked_copy_stays_where_there_is_room_elsewhere() {
 
 #[test]
 fn the_last_copy_makes_no_room() {
-    let mut w = cluster(config(), &[(50, 0)]);
+    let mut w = cluster(quick(), &[(50, 0)]);
     let (_, chunk) = file_on(&mut w, 2, &[0]);
     mark(&mut w, 0, chunk);
     let from = w.sent.len();
     w.run(130 * 50);
     assert_eq!(w.sent.len(), from);
     // Neither does the only one of a file that wants one, nor both of two.
-    let mut w = cluster(config(), &[(50, 0), (51, 0)]);
+    let mut w = cluster(quick(), &[(50, 0), (51, 0)]);
     let (inode, chunk) = file_on(&mut w, 2, &[0, 1]);
     mark(&mut w, 0, chunk);
     mark(&mut w, 1, chunk);
@@ -368,7 +352,7 @@ fn the_last_copy_makes_no_room() {
 
 #[test]
 fn a_full_server_makes_no_room() {
-    let mut w = cluster(config(), &[(50, 0), (51, 0)]);
+    let mut w = cluster(quick(), &[(50, 0), (51, 0)]);
     let (_, chunk) = file_on(&mut w, 2, &[0, 1]);
     w.servers[1].total = CHUNK;
     w.report_space(1);
@@ -386,7 +370,7 @@ fn removal(w: &World, s: usize) -> u8 {
 
 #[test]
 fn the_state_of_marked_disks_needs_a_loop_without_need() {
-    let mut w = cluster(config(), &[(50, 0), (51, 0), (52, 0)]);
+    let mut w = cluster(quick(), &[(50, 0), (51, 0), (52, 0)]);
     let (_, chunk) = file_on(&mut w, 2, &[0, 1]);
     // Nowhere to go at first.
     w.servers[2].total = 0;
@@ -400,7 +384,7 @@ fn the_state_of_marked_disks_needs_a_loop_without_need() {
     w.report_space(2);
     let visited = (0..130 * 50).any(|_| {
         w.run(1);
-        holders(&w, chunk).len() == 3
+        w.holders(chunk).len() == 3
     });
     assert!(
         visited && removal(&w, 0) == 1,

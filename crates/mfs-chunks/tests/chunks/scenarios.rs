@@ -1,19 +1,21 @@
 //! Directed scenarios that were not recorded: statuses, locks, registration, back-off, and a master that dies
 //! between a line and its command (spec 08, I20).
 
-use mfs_chunks::{Action, Answer, AnswerKind, ChunkConfig, Command, RegisterError, Registration};
+use mfs_chunks::{
+    Action, Answer, AnswerKind, ChunkConfig, Command, RegisterError, Registration, RequestId,
+};
 use mfs_meta::Status;
 use mfs_meta::op::Op;
 
 use crate::log::{TestLog, digest};
+use crate::setup::write_request;
 use crate::world::{GIB, Manner, World};
 
-fn file(w: &mut World, class: u8, data: u64) -> (u32, u64) {
-    let name = format!("f{}", w.log.lines.len());
-    let inode = w.log.create_file(&name, class);
-    let chunk = w.write_well(inode, 0, data);
+/// A file of one chunk, a second after it was written.
+fn file(w: &mut World, class: u8) -> (u32, u64) {
+    let made = w.file(class);
     w.run(50);
-    (inode, chunk)
+    made
 }
 
 fn share(w: &mut World, source: u32) -> u32 {
@@ -41,28 +43,14 @@ fn restart(w: &mut World, lines: usize) {
 #[test]
 fn a_copy_on_write_whose_command_was_lost_is_undone() {
     let mut w = World::started();
-    let (inode, old) = file(&mut w, 2, 8);
+    let (inode, old) = file(&mut w, 2);
     let other = share(&mut w, inode);
     // The line is safe, the command never left.
     w.write(inode, 0, false);
     let new = w.log.chunk(inode, 0);
     assert_ne!(new, old);
     // Nobody else names the old chunk: only the entry keeps it.
-    w.allowed.remove(&(other, 0));
-    let name = w
-        .log
-        .meta
-        .node(other)
-        .unwrap()
-        .names()
-        .next()
-        .unwrap()
-        .1
-        .to_vec();
-    w.log.apply_all(&[Op::Unlink {
-        parent: 1,
-        name: name.into(),
-    }]);
+    w.unlink(other);
     let lines = w.log.lines.len();
     restart(&mut w, lines);
     assert_eq!(w.check_read(inode, 0), None, "still locked");
@@ -84,10 +72,8 @@ fn a_copy_on_write_whose_command_was_lost_is_undone() {
 fn a_truncation_whose_command_was_lost_is_undone() {
     // One copy: the rule of the original for versions that are one off would do nothing with goal 2.
     let mut w = World::started();
-    let (inode, chunk) = file(&mut w, 2, 8);
-    let holder = (0..3)
-        .find(|&s| w.servers[s].disk.contains_key(&chunk))
-        .unwrap();
+    let (inode, chunk) = file(&mut w, 2);
+    let holder = w.holders(chunk)[0];
     w.servers[holder].disk.remove(&chunk);
     w.truncate(inode, 500);
     assert_eq!(w.log.version_of(chunk), 2);
@@ -104,7 +90,7 @@ fn a_truncation_whose_command_was_lost_is_undone() {
 #[test]
 fn an_operation_that_was_done_is_not_undone() {
     let mut w = World::started();
-    let (inode, _) = file(&mut w, 2, 8);
+    let (inode, _) = file(&mut w, 2);
     share(&mut w, inode);
     let request = w.write(inode, 0, false);
     w.commit();
@@ -127,7 +113,7 @@ fn an_operation_that_was_done_is_not_undone() {
 #[test]
 fn nothing_is_undone_while_a_server_is_away() {
     let mut w = World::started();
-    let (inode, _) = file(&mut w, 2, 8);
+    let (inode, _) = file(&mut w, 2);
     share(&mut w, inode);
     w.write(inode, 0, false);
     let new = w.log.chunk(inode, 0);
@@ -145,7 +131,7 @@ fn nothing_is_undone_while_a_server_is_away() {
 #[test]
 fn the_last_file_of_a_previous_chunk_cannot_overwrite_it() {
     let mut w = World::started();
-    let (inode, old) = file(&mut w, 2, 8);
+    let (inode, old) = file(&mut w, 2);
     let other = share(&mut w, inode);
     let first = w.write(inode, 0, false);
     w.commit();
@@ -194,16 +180,11 @@ fn a_rollback_does_not_touch_a_slot_that_has_changed() {
 #[test]
 fn requests_for_a_locked_chunk_wait_and_go_on_even_if_no_copy_can_be_made() {
     // Goal 2 and one server: the original leaves the second request waiting for 30 s.
-    let mut w = World::new(
-        ChunkConfig {
-            replications_delay_init: 5,
-            ..ChunkConfig::default()
-        },
-        &[1],
-        3,
-    );
-    w.connect(0);
-    w.run(20 * 50);
+    let config = ChunkConfig {
+        replications_delay_init: 5,
+        ..ChunkConfig::default()
+    };
+    let mut w = World::up(config, &[1], 3, 20);
     let inode = w.log.create_file("f", 2);
     let first = w.write(inode, 0, false);
     w.commit();
@@ -305,10 +286,8 @@ fn a_lock_ends_by_itself() {
 #[test]
 fn statuses_tell_whether_waiting_helps() {
     let mut w = World::started();
-    let (inode, chunk) = file(&mut w, 2, 8);
-    let holders: Vec<usize> = (0..3)
-        .filter(|&s| w.servers[s].disk.contains_key(&chunk))
-        .collect();
+    let (inode, chunk) = file(&mut w, 2);
+    let holders = w.holders(chunk);
     for &s in &holders {
         w.kill(s);
     }
@@ -457,7 +436,7 @@ fn a_leftover_at_the_destination_is_removed_first() {
 #[test]
 fn stray_answers_change_nothing() {
     let mut w = World::started();
-    let (inode, chunk) = file(&mut w, 2, 8);
+    let (inode, chunk) = file(&mut w, 2);
     let from = w.log.lines.len();
     for s in 0..3 {
         for kind in [
@@ -489,10 +468,8 @@ fn stray_answers_change_nothing() {
 #[test]
 fn a_version_that_a_dead_server_may_have_is_not_used_again() {
     let mut w = World::started();
-    let (inode, chunk) = file(&mut w, 2, 8);
-    let holders: Vec<usize> = (0..3)
-        .filter(|&s| w.servers[s].disk.contains_key(&chunk))
-        .collect();
+    let (inode, chunk) = file(&mut w, 2);
+    let holders = w.holders(chunk);
     let third = (0..3).find(|s| !holders.contains(s)).unwrap();
     w.kill(third);
     w.tick();
@@ -562,16 +539,7 @@ fn caches_are_invalidated_when_servers_come_and_go() {
 fn effects_carry_the_version_that_they_depend_on() {
     let mut w = World::started();
     let inode = w.log.create_file("f", 1);
-    let request = mfs_chunks::WriteRequest {
-        request: mfs_chunks::RequestId(1),
-        inode,
-        index: 0,
-        client_ip: 1,
-        session: 1,
-        continues: false,
-        canmod: false,
-        use_reserve: false,
-    };
+    let request = write_request(RequestId(1), inode);
     w.chunks.write(&mut w.log, &request).unwrap();
     let effects = w.chunks.take_effects();
     assert_eq!(effects.len(), 1);
@@ -604,10 +572,8 @@ fn a_client_that_goes_leaves_the_file_as_it_was() {
 #[test]
 fn missing_chunks_are_found_by_the_walk() {
     let mut w = World::started();
-    let (inode, chunk) = file(&mut w, 1, 8);
-    let holder = (0..3)
-        .find(|&s| w.servers[s].disk.contains_key(&chunk))
-        .unwrap();
+    let (inode, chunk) = file(&mut w, 1);
+    let holder = w.holders(chunk)[0];
     w.servers[holder].disk.clear();
     w.kill(holder);
     w.connect(holder);
@@ -654,7 +620,7 @@ fn old_files_are_archived() {
         keep: vec![[0; 4]; 2],
         archive: vec![[0; 4]],
     }))]);
-    let (inode, chunk) = file(&mut w, 10, 8);
+    let (inode, chunk) = file(&mut w, 10);
     let from = w.log.lines.len();
     w.log.now += 86_400 + 100;
     for _ in 0..32768 * 5 {
@@ -675,13 +641,11 @@ fn old_files_are_archived() {
 #[test]
 fn figures_tell_what_was_done() {
     let mut w = World::started();
-    let (_, chunk) = file(&mut w, 2, 8);
+    let (_, chunk) = file(&mut w, 2);
     assert_eq!(w.chunks.matrix(false)[2][2], 1);
     let counters = w.chunks.take_counters();
     assert_eq!((counters.create.tried, counters.create.done), (2, 2));
-    let holder = (0..3)
-        .find(|&s| w.servers[s].disk.contains_key(&chunk))
-        .unwrap();
+    let holder = w.holders(chunk)[0];
     w.kill(holder);
     w.run(50);
     let counters = w.chunks.take_counters();

@@ -320,19 +320,9 @@ impl Run {
         Client::Idle
     }
 
-    fn name_of(&self, inode: u32) -> Vec<u8> {
-        let node = self.w.log.meta.node(inode).unwrap();
-        node.names().next().unwrap().1.to_vec()
-    }
-
     fn remove(&mut self, at: usize) {
         let inode = self.files.swap_remove(at);
-        let name = self.name_of(inode);
-        self.w.log.apply_all(&[Op::Unlink {
-            parent: 1,
-            name: name.into(),
-        }]);
-        self.w.allowed.retain(|k, _| k.0 != inode);
+        self.w.unlink(inode);
         // A removed file is not missed, and a crash may not bring it back here.
         self.commit();
     }

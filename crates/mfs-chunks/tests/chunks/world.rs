@@ -12,9 +12,11 @@ use mfs_config::ReplicationLimits;
 use mfs_meta::Status;
 
 use crate::log::{START, TestLog};
+use crate::setup::write_request;
 
 pub(crate) const GIB: u64 = 1 << 30;
-const MARKED: u32 = 1 << 31;
+/// With the version of a copy: it is on a disk marked for removal.
+pub(crate) const MARKED: u32 = 1 << 31;
 
 /// A copy on a disk. The contents of a whole chunk are one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,21 +175,6 @@ impl World {
                 .and_then(|v| v.parse().ok()),
             shown: 0,
         }
-    }
-
-    /// Three servers with labels A,B / A,C / B,C that are up and quiet, jobs allowed.
-    pub(crate) fn started() -> World {
-        let config = ChunkConfig {
-            replications_delay_init: 5,
-            loop_min_time: 60,
-            ..ChunkConfig::default()
-        };
-        let mut w = World::new(config, &[3, 5, 6], 42);
-        for s in 0..3 {
-            w.connect(s);
-        }
-        w.run(20 * 50);
-        w
     }
 
     /// Prints what happens to the chunk in `CHUNKS_TRACE` (0 = to all).
@@ -650,14 +637,10 @@ impl World {
     pub(crate) fn write(&mut self, inode: u32, index: u32, continues: bool) -> RequestId {
         let request = self.number();
         let w = WriteRequest {
-            request,
-            inode,
             index,
-            client_ip: 1,
             session: self.session,
             continues,
-            canmod: false,
-            use_reserve: false,
+            ..write_request(request, inode)
         };
         self.requests.insert(request, Request::Write(w));
         self.execute(request);

@@ -1,9 +1,6 @@
 //! Copies that no file needs are deleted when that is on the disk, in every save mode, and a slow or broken disk holds
 //! nothing else up.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use mfs_chunks::{Reply, RequestId, WriteRequest};
@@ -14,117 +11,14 @@ use mfs_proto::chunkserver::command::Done;
 use mfs_proto::client::session::GetVersion;
 use mfs_proto::msg;
 use mfs_store::changelog::SaveMode;
-use mfs_store::fs::{FileStat, Fs, LogFile, OsFs};
-use parking_lot::{Condvar, Mutex};
 
 use crate::chunkserver::{Chunkserver, Heard, IP, connected};
+use crate::disk::{Disk, Syncs};
 use crate::server::{EXPORTS, TestServer, parse_config, wait_until};
-
-/// How a disk syncs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Syncs {
-    Works,
-    /// It takes until this is changed.
-    Hangs,
-    Fails,
-}
-
-/// A disk whose syncs are under control.
-#[derive(Clone)]
-struct Disk(Arc<Control>);
-
-struct Control {
-    syncs: Mutex<(Syncs, u32)>,
-    changed: Condvar,
-}
-
-impl Disk {
-    fn new() -> Disk {
-        Disk(Arc::new(Control {
-            syncs: Mutex::new((Syncs::Works, 0)),
-            changed: Condvar::new(),
-        }))
-    }
-
-    fn set(&self, syncs: Syncs) {
-        self.0.syncs.lock().0 = syncs;
-        self.0.changed.notify_all();
-    }
-
-    /// Syncs that have begun.
-    fn begun(&self) -> u32 {
-        self.0.syncs.lock().1
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut syncs = self.0.syncs.lock();
-        syncs.1 += 1;
-        while syncs.0 == Syncs::Hangs {
-            self.0.changed.wait(&mut syncs);
-        }
-        match syncs.0 {
-            Syncs::Fails => Err(io::Error::from_raw_os_error(5)),
-            _ => Ok(()),
-        }
-    }
-}
-
-struct DiskFile(Box<dyn LogFile>, Disk);
-
-impl LogFile for DiskFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.1.sync()?;
-        self.0.sync_data()
-    }
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn stat(&self) -> io::Result<FileStat> {
-        self.0.stat()
-    }
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(into, offset)
-    }
-    fn duplicate(&self) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(DiskFile(self.0.duplicate()?, self.1.clone())))
-    }
-}
-
-impl Fs for Disk {
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(DiskFile(OsFs.open_append(path)?, self.clone())))
-    }
-    fn stat(&self, path: &Path) -> io::Result<Option<FileStat>> {
-        OsFs.stat(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.rename(from, to)
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.link(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        OsFs.unlink(path)
-    }
-    fn create_new(&self, path: &Path) -> io::Result<File> {
-        OsFs.create_new(path)
-    }
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.sync()?;
-        OsFs.sync_file(file)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.sync()?;
-        OsFs.sync_dir(dir)
-    }
-}
 
 /// A master that deletes without delay after its start, a disk under control, and a chunkserver.
 fn cluster(mode: SaveMode) -> (TestServer, Disk, Chunkserver) {
-    let disk = Disk::new();
+    let disk = Disk::default();
     let server = TestServer::with(EXPORTS, mode, Arc::new(disk.clone()));
     server
         .master
@@ -215,12 +109,12 @@ fn expect_deletion(cs: &mut Chunkserver, chunk: u64) {
 fn a_chunk_is_deleted_when_the_loss_of_its_file_is_on_the_disk() {
     let (server, disk, mut cs) = cluster(SaveMode::Written);
     let chunk = written_file(&server, &mut cs, "f");
-    disk.set(Syncs::Hangs);
-    let begun = disk.begun();
+    disk.set_syncs(Syncs::Hangs);
+    let begun = disk.syncs_begun();
     remove(&server, "f");
     server.wait_for_line("UNLINK(1,f)");
     // The master is at it.
-    wait_until(|| disk.begun() > begun);
+    wait_until(|| disk.syncs_begun() > begun);
     assert_silent(&mut cs);
     // Nobody else waits for the disk.
     let (_mount, _) = server.mount();
@@ -228,7 +122,7 @@ fn a_chunk_is_deleted_when_the_loss_of_its_file_is_on_the_disk() {
     assert_silent(&mut cs);
     let version = server.master.read().meta.version();
     assert!(server.master.gate.journal().durable() < version);
-    disk.set(Syncs::Works);
+    disk.set_syncs(Syncs::Works);
     expect_deletion(&mut cs, chunk);
     server.wait_for_line(&format!("CHUNKDEL({chunk},1)"));
     remove(&server, "g");
@@ -239,12 +133,12 @@ fn a_chunk_is_deleted_when_the_loss_of_its_file_is_on_the_disk() {
 fn a_disk_that_fails_stops_deletions_until_an_image_is_stored() {
     let (server, disk, mut cs) = cluster(SaveMode::Written);
     let chunk = written_file(&server, &mut cs, "f");
-    disk.set(Syncs::Fails);
-    let begun = disk.begun();
+    disk.set_syncs(Syncs::Fails);
+    let begun = disk.syncs_begun();
     remove(&server, "f");
-    wait_until(|| disk.begun() > begun);
+    wait_until(|| disk.syncs_begun() > begun);
     // The next sync would work, but who knows what is on the disk.
-    disk.set(Syncs::Works);
+    disk.set_syncs(Syncs::Works);
     wait_until(|| server.master.gate.journal().sync().is_err());
     assert_silent(&mut cs);
     let (_mount, _) = server.mount();
@@ -263,14 +157,14 @@ fn in_mode_2_the_write_of_the_line_is_enough() {
     remove(&server, "f");
     expect_deletion(&mut cs, first);
     let second = written_file(&server, &mut cs, "g");
-    disk.set(Syncs::Hangs);
-    let begun = disk.begun();
+    disk.set_syncs(Syncs::Hangs);
+    let begun = disk.syncs_begun();
     remove(&server, "g");
-    wait_until(|| disk.begun() > begun);
+    wait_until(|| disk.syncs_begun() > begun);
     let version = server.master.read().meta.version();
     assert!(!server.master.gate.is_safe(version));
     assert!(server.master.gate.journal().durable() < version);
-    disk.set(Syncs::Works);
+    disk.set_syncs(Syncs::Works);
     expect_deletion(&mut cs, second);
     assert!(server.master.gate.journal().durable() >= version);
 }

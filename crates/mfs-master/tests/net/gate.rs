@@ -1,100 +1,22 @@
 //! Nothing leaves before its line is safe; a disk that takes no lines holds answers, not connections.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use mfs_proto::client::Request;
 use mfs_proto::msg;
 use mfs_store::changelog::SaveMode;
-use mfs_store::fs::{FileStat, Fs, LogFile, OsFs};
 
+use crate::disk::Disk;
 use crate::server::{EXPORTS, Got, PATIENCE, TestServer, new_session, wait_until};
-
-/// A disk that is full when it is told to be.
-#[derive(Default)]
-struct Disk {
-    full: Arc<AtomicBool>,
-    synced: Arc<AtomicU32>,
-}
-
-struct DiskFile {
-    file: Box<dyn LogFile>,
-    full: Arc<AtomicBool>,
-    synced: Arc<AtomicU32>,
-}
-
-impl LogFile for DiskFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.full.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.file.write(bytes)
-    }
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.synced.fetch_add(1, Ordering::SeqCst);
-        self.file.sync_data()
-    }
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-    fn stat(&self) -> io::Result<FileStat> {
-        self.file.stat()
-    }
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(into, offset)
-    }
-    fn duplicate(&self) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(DiskFile {
-            file: self.file.duplicate()?,
-            full: Arc::clone(&self.full),
-            synced: Arc::clone(&self.synced),
-        }))
-    }
-}
-
-impl Fs for Disk {
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(DiskFile {
-            file: OsFs.open_append(path)?,
-            full: Arc::clone(&self.full),
-            synced: Arc::clone(&self.synced),
-        }))
-    }
-    fn stat(&self, path: &Path) -> io::Result<Option<FileStat>> {
-        OsFs.stat(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.rename(from, to)
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.link(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        OsFs.unlink(path)
-    }
-    fn create_new(&self, path: &Path) -> io::Result<File> {
-        OsFs.create_new(path)
-    }
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        OsFs.sync_file(file)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        OsFs.sync_dir(dir)
-    }
-}
 
 #[test]
 fn a_full_disk_holds_answers_and_keeps_connections() {
     let disk = Disk::default();
-    let full = Arc::clone(&disk.full);
-    let server = TestServer::with(EXPORTS, SaveMode::Written, Arc::new(disk));
+    let server = TestServer::with(EXPORTS, SaveMode::Written, Arc::new(disk.clone()));
     let (mut mount, _) = server.mount();
     // Silent for now, so that its first answer must wait.
     let mut late = server.client();
-    full.store(true, Ordering::SeqCst);
+    disk.set_full(true);
     let lines = server.lines();
     late.send(&Request::Register(new_session(b"/", None)));
     // The session exists in memory, and NOPs go on for whoever is registered...
@@ -106,7 +28,7 @@ fn a_full_disk_holds_answers_and_keeps_connections() {
     assert!(server.master.gate.is_failing());
     // ...but nothing of it is on the disk, and the answer has not come.
     assert_eq!(server.lines(), lines);
-    full.store(false, Ordering::SeqCst);
+    disk.set_full(false);
     // It is the first frame: no NOP came before it.
     let Got::Frame(msg::MATOCL_FUSE_REGISTER, answer) = late.next() else {
         panic!("no answer");
@@ -119,20 +41,18 @@ fn a_full_disk_holds_answers_and_keeps_connections() {
 #[test]
 fn answers_wait_for_the_disk_in_mode_2() {
     let disk = Disk::default();
-    let synced = Arc::clone(&disk.synced);
-    let server = TestServer::with(EXPORTS, SaveMode::Synced, Arc::new(disk));
+    let server = TestServer::with(EXPORTS, SaveMode::Synced, Arc::new(disk.clone()));
     for _ in 0..3 {
-        let before = synced.load(Ordering::SeqCst);
+        let before = disk.line_syncs_begun();
         let _mount = server.mount();
-        assert!(synced.load(Ordering::SeqCst) > before);
+        assert!(disk.line_syncs_begun() > before);
     }
 }
 
 #[test]
 fn notices_leave_when_their_version_is_safe() {
     let disk = Disk::default();
-    let full = Arc::clone(&disk.full);
-    let server = TestServer::with(EXPORTS, SaveMode::Written, Arc::new(disk));
+    let server = TestServer::with(EXPORTS, SaveMode::Written, Arc::new(disk.clone()));
     let (mut mount, id) = server.mount();
     let frame = |n: u8| [0, 0, 2, 194, 0, 0, 0, 4, 0, 0, 0, n];
     let notify = |n: u8, version: u64| {
@@ -141,7 +61,7 @@ fn notices_leave_when_their_version_is_safe() {
     let safe = server.master.read().meta.version();
     notify(1, safe);
     assert_eq!(mount.answer(), Got::Frame(706, vec![0, 0, 0, 1]));
-    full.store(true, Ordering::SeqCst);
+    disk.set_full(true);
     let version = server.master.change(|txn| {
         txn.apply(&mfs_meta::op::Op::Idle).unwrap();
         txn.version()
@@ -150,7 +70,7 @@ fn notices_leave_when_their_version_is_safe() {
     for _ in 0..2 {
         assert_eq!(mount.next(), Got::Frame(msg::ANTOAN_NOP, vec![0; 4]));
     }
-    full.store(false, Ordering::SeqCst);
+    disk.set_full(false);
     assert_eq!(mount.answer(), Got::Frame(706, vec![0, 0, 0, 2]));
     assert!(server.master.gate.is_safe(version));
 }

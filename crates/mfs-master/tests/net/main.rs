@@ -9,6 +9,7 @@
 mod chunkserver;
 mod chunkserver_limits;
 mod chunkserver_recorded;
+mod disk;
 mod durable;
 mod gate;
 mod golden;

@@ -45,7 +45,8 @@ pub use choose::{Choice, ChooseError, Image, Mode};
 pub use companion::begin_companion;
 pub use emergency::{EMERGENCY_PATHS, EmergencyError};
 pub use load::{
-    LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image, replay_files,
+    ImageFault, LoadError, LoadOptions, Loaded, Step, TimePoint, find_time, read_image,
+    replay_files,
 };
 pub use restore::{RestoreError, RestoreOptions, Restored};
 pub use start::Begun;
