@@ -87,7 +87,8 @@ impl Chunks {
             return;
         }
         let free = self.is_free(log, row);
-        let mut due = self.delete_useless(log, row, &info, locked, &copies, visit);
+        let mut due = !self.keeps_fallback(log, row, &info, &copies, &tally)
+            && self.delete_useless(log, row, &info, locked, &copies, visit);
         if due && !free {
             self.hold(row);
         }
@@ -310,6 +311,9 @@ impl Chunks {
         let wrong_labels = tally.valid >= goal && self.has_wrong_labels(&wanted, &copies);
         if tally.valid < goal || wrong_labels {
             if self.servers.only_maintained_absent() {
+                if tally.valid < goal {
+                    self.strand(row);
+                }
                 return;
             }
             let Some(priority) = queues::priority(&tally, goal, wrong_labels) else {
@@ -339,6 +343,8 @@ impl Chunks {
                     count.count(false);
                     if wrong_labels {
                         self.jobs.labels_dont_match += 1;
+                    } else {
+                        self.strand(row);
                     }
                 }
             }

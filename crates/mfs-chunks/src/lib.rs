@@ -26,6 +26,7 @@
 //! | `operation` | answers, emergency version increase, rollback |
 //! | `class`, `labels`, `queues` | what a chunk should have, and how urgent it is |
 //! | `loop_`, `job`, `replicate`, `rebalance` | the chunk loop and its jobs |
+//! | `stranded` | chunks that wait for servers |
 //! | `durable` | nothing is deleted that a power cut could make needed again |
 //! | `create`, `lists` | servers for a new chunk, lists for clients |
 //! | `missing` | the walk over files, repair |
@@ -57,6 +58,7 @@ mod rng;
 mod servers;
 mod session;
 mod state;
+mod stranded;
 mod topology;
 mod unfinished;
 

@@ -43,6 +43,7 @@ impl Chunks {
         }
         let most = self.config.loop_max_cps.div_ceil(TICKS_PER_SECOND) as usize;
         self.durable_tick(log);
+        self.stranded_tick(log);
         self.run_queues(log, most);
         self.run_scan(log, most);
     }
@@ -51,6 +52,7 @@ impl Chunks {
     pub fn second(&mut self, log: &mut dyn Log) {
         self.seconds += 1;
         self.servers_second(log);
+        self.stranded_second();
         self.waiting_second(log);
         self.backoffs.expire(self.tick);
         let now = log.now();

@@ -186,6 +186,7 @@ impl Chunks {
         let Some(slot) = self.servers.slot(server) else {
             return;
         };
+        tracing::trace!(csid = self.servers.csid(slot), ?answer, "answer");
         let Some(row) = log.meta().chunk_row(answer.chunk) else {
             return;
         };

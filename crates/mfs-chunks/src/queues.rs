@@ -11,8 +11,10 @@ use crate::effect::Log;
 use crate::labels::{self, Candidate};
 use crate::state::Chunks;
 
-/// Number of queues.
+/// Number of queues that are worked off.
 pub(crate) const QUEUES: usize = 8;
+/// All of them: the last one waits for servers.
+const RINGS: usize = QUEUES + 1;
 /// Seconds after the end of its lock before a chunk that nobody unlocked is queued (spec 05 §13.2).
 const ABANDONED: u32 = 3600;
 
@@ -28,11 +30,13 @@ pub(crate) mod prio {
     /// Copies that are outdated, damaged, or of a chunk that no file names. The original leaves them to the scan,
     /// which takes minutes to come round.
     pub(crate) const USELESS: u8 = 7;
+    /// Chunks with too few copies for which there was no server ([`stranded`](crate::stranded)).
+    pub(crate) const STRANDED: u8 = 8;
 }
 
 /// The queues; entries are rows. A row stands in the queue only if its record says so: others are left over.
 pub(crate) struct Queues {
-    rings: [VecDeque<u32>; QUEUES],
+    rings: [VecDeque<u32>; RINGS],
     length: usize,
 }
 

@@ -4,9 +4,9 @@ use mfs_config::ReplicationTopology;
 use mfs_meta::{ChunkInfo, Status};
 use smallvec::SmallVec;
 
-use crate::class::{LabelMode, Wanted};
+use crate::class::{self, LabelMode, Wanted};
 use crate::config::ReplicationClass;
-use crate::copy::{CopyList, CopyState};
+use crate::copy::{CopyList, CopyState, Tally};
 use crate::effect::{Command, Log};
 use crate::labels;
 use crate::operation::{OpKind, Operation};
@@ -37,6 +37,7 @@ const MAX_BACKOFFS: usize = 100_000;
 struct Backoff {
     until: u64,
     failures: u32,
+    is_hopeless: bool,
 }
 
 /// Destinations that failed to take a chunk, and until when they are not asked again. The first failure costs
@@ -52,10 +53,12 @@ impl Backoffs {
         let entry = self.0.entry(key).or_insert(Backoff {
             until: 0,
             failures: 0,
+            is_hopeless: false,
         });
         entry.failures += 1;
         if entry.failures > 1 {
             let pause = (1u64 << (entry.failures - 2).min(16)).min(LONGEST_PAUSE);
+            entry.is_hopeless = pause == LONGEST_PAUSE;
             entry.until = tick + pause * u64::from(TICKS_PER_SECOND);
         }
     }
@@ -66,6 +69,11 @@ impl Backoffs {
 
     fn pauses(&self, key: (u32, u16), tick: u64) -> bool {
         !self.0.is_empty() && self.0.get(&key).is_some_and(|b| b.until > tick)
+    }
+
+    /// Whether a destination has failed for minutes.
+    fn is_hopeless(&self, key: (u32, u16)) -> bool {
+        !self.0.is_empty() && self.0.get(&key).is_some_and(|b| b.is_hopeless)
     }
 
     /// Forgets what was long ago.
@@ -139,10 +147,14 @@ impl Chunks {
         // Servers that have no record of this chunk, by what speaks against them.
         let (mut candidates, mut unfit, mut busy) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, server) in self.servers.connected() {
-            if server.space.total == 0
-                || server.is_almost_full()
-                || copies.iter().any(|c| c.server == slot)
-            {
+            if server.space.total == 0 || server.is_almost_full() {
+                continue;
+            }
+            if copies.iter().any(|c| c.server == slot) {
+                // There will be room in a moment.
+                if self.deletions.contains(&(row, slot)) {
+                    busy.push(slot);
+                }
                 continue;
             }
             if !self.may_write_to(slot, class, now) || self.backoffs.pauses((row, slot), self.tick)
@@ -192,6 +204,50 @@ impl Chunks {
         self.set_operation(row, Operation::replicate(destination, now));
         self.send_replicate(log, row, info, source, destination);
         Attempt::Started
+    }
+
+    /// Whether outdated and damaged copies stay for now: the chunk has fewer good ones than wanted, and servers that
+    /// have nothing of it can take what is missing. That nobody can read the good ones may show only when they are
+    /// copied, and then the others are all that is left for a repair (spec 05 §21.4). The original deletes them first,
+    /// and copies to where they were (spec 05 §15.3). Where labels leave no other place, or there are no other
+    /// servers, they go first here, too.
+    pub(crate) fn keeps_fallback(
+        &self,
+        log: &dyn Log,
+        row: u32,
+        info: &ChunkInfo,
+        copies: &CopyList,
+        tally: &Tally,
+    ) -> bool {
+        if info.refs == 0 || tally.wrong + tally.invalid == 0 || !tally.any_valid() {
+            return false;
+        }
+        let class = class::in_charge(log.meta(), row);
+        let Some(wanted) = class::wanted(log.meta(), class, info.archived) else {
+            return false;
+        };
+        if tally.valid >= wanted.goal() {
+            return false;
+        }
+        if self.is_replicated(row) {
+            return true;
+        }
+        let mut others = self.servers.connected().filter(|&(slot, server)| {
+            server.takes_copies()
+                && !self.backoffs.is_hopeless((row, slot))
+                && copies.iter().all(|c| c.server != slot)
+        });
+        if !self.needs_matching(&wanted) {
+            return others.next().is_some();
+        }
+        let valid = copies.iter().filter(|c| c.state == CopyState::Valid);
+        let servers: Vec<_> = others
+            .map(|(slot, _)| slot)
+            .chain(valid.map(|c| c.server))
+            .map(|slot| self.candidate(slot))
+            .collect();
+        let m = labels::matching(wanted.entries, &servers);
+        m.server.iter().all(Option::is_some)
     }
 
     /// A source below its limit: VALID copies first, or the nearest ones (spec 05 §16.4).

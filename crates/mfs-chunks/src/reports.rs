@@ -48,9 +48,11 @@ impl Chunks {
             return reported;
         };
         self.new_until = self.tick + NEW_DELAY;
+        let csid = self.servers.csid(slot);
         for (chunk, version) in copies {
             let marked = version & MARKED != 0;
             let version = version & !MARKED;
+            tracing::trace!(csid, chunk, version, marked, "reported");
             match self.known_row(log, chunk, version) {
                 Some(Row { row, is_new }) => {
                     reported.unknown += u32::from(is_new);
@@ -132,7 +134,9 @@ impl Chunks {
         let Some(slot) = self.servers.slot(server) else {
             return;
         };
+        let csid = self.servers.csid(slot);
         for chunk in chunks {
+            tracing::debug!(csid, chunk, "damaged");
             let Some(Row { row, .. }) = self.known_row(log, chunk, 0) else {
                 continue;
             };
@@ -157,7 +161,9 @@ impl Chunks {
             return;
         };
         self.lost_until = self.tick + LOST_DELAY;
+        let csid = self.servers.csid(slot);
         for chunk in chunks {
+            tracing::debug!(csid, chunk, "lost");
             let Some(row) = log.meta().chunk_row(chunk) else {
                 continue;
             };

@@ -169,6 +169,11 @@ impl Server {
         !self.maintenance && !matches!(self.load, HeavyLoad::Overloaded | HeavyLoad::Graceful)
     }
 
+    /// Whether new copies may come here.
+    pub(crate) fn takes_copies(&self) -> bool {
+        self.space.total > 0 && !self.is_almost_full() && self.is_fit()
+    }
+
     /// Part of its space that is used.
     pub(crate) fn usage(&self) -> f64 {
         if self.space.total == 0 {
@@ -250,6 +255,11 @@ impl Servers {
                 slot,
                 generation: s.generation,
             })
+    }
+
+    /// Number of a server in the database, for the log; 0 if it has none.
+    pub(crate) fn csid(&self, slot: u16) -> u16 {
+        self.get(slot).map_or(0, |s| s.csid)
     }
 
     pub(crate) fn is_gone(&self, slot: u16) -> bool {

@@ -19,6 +19,7 @@ use crate::replicate::{Backoffs, Replication};
 use crate::request::Waiting;
 use crate::rng::Rng;
 use crate::servers::Servers;
+use crate::stranded::Stranded;
 use crate::topology::Topology;
 use crate::unfinished::{UndoWalk, Unfinished};
 
@@ -86,6 +87,7 @@ pub struct Chunks {
     /// Requests that wait for a chunk.
     pub(crate) waiting: Waiting,
     pub(crate) queues: Queues,
+    pub(crate) stranded: Stranded,
     pub(crate) held: Held,
     pub(crate) scan: Scan,
     pub(crate) delete_limit: DeleteLimit,
@@ -143,6 +145,7 @@ impl Chunks {
             backoffs: Backoffs::default(),
             waiting: Waiting::default(),
             queues: Queues::new(config.queue_length),
+            stranded: Stranded::default(),
             held: Held::default(),
             scan: Scan::default(),
             delete_limit: DeleteLimit {
@@ -225,6 +228,7 @@ impl Chunks {
 
     pub(crate) fn command(&mut self, log: &dyn Log, slot: u16, command: Command) {
         if let Some(server) = self.servers.id(slot) {
+            tracing::trace!(csid = self.servers.csid(slot), ?command, "command");
             self.effect(log, Action::Command { server, command });
         }
     }

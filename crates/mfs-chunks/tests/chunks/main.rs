@@ -14,6 +14,7 @@ mod memory;
 mod options;
 mod pace;
 mod placement;
+mod scarce;
 mod scenarios;
 mod setup;
 mod simulation;
