@@ -52,6 +52,8 @@ pub(crate) async fn serve(master: Arc<Master>, link: Arc<Link>) {
     if guest.server.is_heard(&guest.master) {
         guest.server.log_end(&end);
     }
+    drop(guest);
+    link.finish();
 }
 
 /// Whatever happens to the task, the connection is taken from the lists.

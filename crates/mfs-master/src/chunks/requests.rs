@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-/// Requests of one connection that may wait. A mount sends no more than it has threads, some hundreds; who has more
-/// is closed, and what its requests have begun is undone.
-const MOST_WAITING: usize = 4096;
-
 use mfs_chunks::{Done, RequestId};
 use mfs_meta::Status;
 
 use crate::client::Waiting;
 use crate::master::Txn;
+
+/// Requests of one connection that may wait. A mount sends no more than it has threads, some hundreds; who has more
+/// is closed, and what its requests have begun is undone.
+const MOST_WAITING: usize = 4096;
 
 /// The requests that wait.
 #[derive(Default)]

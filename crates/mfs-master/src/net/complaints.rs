@@ -1,5 +1,5 @@
-//! A bound for the lines of the log that single clients and chunkservers cause: one that connects and fails again and again must not
-//! fill the disk, nor hide what others do. What is left out is counted, and the count is logged.
+//! A bound for the lines of the log that single clients and chunkservers cause: one that connects and fails again and
+//! again must not fill the disk, nor hide what others do. What is left out is counted, and the count is logged.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;

@@ -7,6 +7,7 @@ use mfs_proto::Version;
 use mfs_proto::client::{Request, State, allowed};
 use mfs_proto::frame::{CLIENT_MAX_PAYLOAD, Frames};
 use mfs_proto::register::Challenge;
+use smallvec::SmallVec;
 
 use super::drive::{End, Executed, Protocol, drive};
 use super::link::Link;
@@ -87,6 +88,8 @@ pub(super) async fn serve(master: Arc<Master>, link: Arc<Link>) {
     let link = Arc::clone(&guest.conn.link);
     let end = drive(&guest.master, &link, &mut guest.conn).await;
     guest.log(&end);
+    drop(guest);
+    link.finish();
 }
 
 /// Whatever happens to the task, the connection is taken from the lists.
@@ -123,6 +126,9 @@ impl Guest {
     }
 }
 
+/// Requests that are looked at together; they lie on the stack.
+type Run<'i> = SmallVec<[Arrived<'i>; RUN_FRAMES]>;
+
 /// A request that has arrived in full.
 struct Arrived<'i> {
     request: Request<'i>,
@@ -139,6 +145,11 @@ fn run_length(arrived: &[Arrived<'_>]) -> usize {
     }
 }
 
+fn is_long(run: &[Arrived<'_>]) -> bool {
+    run.first()
+        .is_some_and(|a| Needs::of(&a.request) == Needs::Long)
+}
+
 impl Protocol for Conn {
     fn execute(
         &mut self,
@@ -151,17 +162,19 @@ impl Protocol for Conn {
         let now = master.clock.now();
         let access = Access::new(&master.state);
         let mut frames = Frames::new(input, CLIENT_MAX_PAYLOAD);
-        let mut arrived = Vec::with_capacity(RUN_FRAMES);
+        let mut arrived = Run::new();
         let mut count = 0;
         loop {
             let end = self.look_ahead(&mut frames, &mut arrived);
             let mut rest = arrived.as_slice();
             while !rest.is_empty() {
-                if count >= BATCH_FRAMES || out.len() >= BATCH_OUTPUT {
+                let (run, behind) = rest.split_at(run_length(rest));
+                // A long one begins a batch, so that nobody waits for its answer, or in the queue of those who change
+                // something, while it runs.
+                if count >= BATCH_FRAMES || count > 0 && is_long(run) {
                     executed.more = true;
                     return executed;
                 }
-                let (run, behind) = rest.split_at(run_length(rest));
                 count += run.len();
                 rest = behind;
                 if run.len() > 1 {
@@ -211,11 +224,7 @@ fn prefetch_run(access: &Access<'_>, conn: &Conn, run: &[Arrived<'_>]) {
 impl Conn {
     /// Decodes the next requests, at most [`RUN_FRAMES`] and none behind a registration, which decides how others
     /// are understood. Tells why there is none behind them, if that ends the connection.
-    fn look_ahead<'i>(
-        &self,
-        frames: &mut Frames<'i>,
-        arrived: &mut Vec<Arrived<'i>>,
-    ) -> Option<End> {
+    fn look_ahead<'i>(&self, frames: &mut Frames<'i>, arrived: &mut Run<'i>) -> Option<End> {
         arrived.clear();
         while arrived.len() < RUN_FRAMES {
             let frame = match frames.next_frame() {

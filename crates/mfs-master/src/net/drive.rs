@@ -53,7 +53,8 @@ pub(crate) struct Executed {
     pub(crate) end: Option<End>,
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end. The caller ends the sending side ([`Link::finish`]) when nothing is left of the
+/// connection in the state: who sees the end may come back at once, and must not be refused as somebody who is here.
 pub(crate) async fn drive<P: Protocol>(master: &Master, link: &Link, protocol: &mut P) -> End {
     let mut input = Vec::new();
     let mut share = master.connections.budget().share(link.party());
@@ -141,7 +142,6 @@ async fn turn<P: Protocol>(
         link.set_busy(false, connections.tick());
         buffers::give(out);
         if let Some(end) = executed.end {
-            link.finish();
             return Err(end);
         }
         if !executed.more {

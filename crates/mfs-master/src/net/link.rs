@@ -332,7 +332,7 @@ impl Link {
     }
 
     /// Ends the sending direction after the last answer.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
     }
 }
