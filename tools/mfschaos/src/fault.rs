@@ -141,8 +141,14 @@ pub(crate) struct Damaged {
     pub(crate) byte: u8,
 }
 
-/// The faults of one round: one, sometimes two that overlap.
-pub(crate) fn plan(allowed: &[Fault], servers: usize, random: &mut Random) -> Vec<Planned> {
+/// The faults of one round: one, sometimes two that overlap. With `together`, also a chunkserver that may spoil
+/// copies beside another one that is out of reach.
+pub(crate) fn plan(
+    allowed: &[Fault],
+    servers: usize,
+    together: bool,
+    random: &mut Random,
+) -> Vec<Planned> {
     let Some(first) = choose(random, |fault| allowed.contains(&fault)) else {
         return Vec::new();
     };
@@ -152,7 +158,10 @@ pub(crate) fn plan(allowed: &[Fault], servers: usize, random: &mut Random) -> Ve
         let second = choose(random, |fault| {
             allowed.contains(&fault)
                 && !fault.destroys()
-                && (fault.hits_master() || !(first.may_spoil() || fault.may_spoil()))
+                && (together
+                    || first.hits_master()
+                    || fault.hits_master()
+                    || !(first.may_spoil() || fault.may_spoil()))
                 && !(first.hits_master() && fault.hits_master())
         });
         if let Some(second) = second {

@@ -61,6 +61,11 @@ struct Options {
     /// Faults to choose from.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
+    /// A disk may also be full or damaged while another chunkserver is away. A real chunkserver
+    /// spoils the block for which it finds no space, so a file of which it has the only current
+    /// copy can be lost whatever the master does: look at what is reported.
+    #[arg(long)]
+    spoil: bool,
     /// Rounds after which everything is also read with each chunkserver absent in turn; it is
     /// done at the end in any case.
     #[arg(long, default_value_t = 20)]
@@ -137,7 +142,8 @@ fn run(options: &Options, dir: &std::path::Path) -> Result<()> {
     for number in 1..=options.rounds {
         watch(number);
         let last = number == options.rounds || number % options.each_absent.max(1) == 0;
-        let result = round(&mut cluster, &crew, &allowed, &mut random).and_then(|()| match last {
+        let result = round(&mut cluster, &crew, &allowed, options.spoil, &mut random);
+        let result = result.and_then(|()| match last {
             true => each_absent(&mut cluster, &crew),
             false => Ok(()),
         });
@@ -182,13 +188,19 @@ fn watch(round: u32) {
 }
 
 /// One round: work, faults, work, peace, verification.
-fn round(cluster: &mut Cluster, crew: &Crew, allowed: &[Fault], random: &mut Random) -> Result<()> {
+fn round(
+    cluster: &mut Cluster,
+    crew: &Crew,
+    allowed: &[Fault],
+    together: bool,
+    random: &mut Random,
+) -> Result<()> {
     let mut damage = Vec::new();
     let pause = |random: &mut Random, most: usize| {
         std::thread::sleep(Duration::from_millis(300 + random.below(most) as u64));
     };
     pause(random, 1200);
-    let planned = fault::plan(allowed, cluster.servers.len(), random);
+    let planned = fault::plan(allowed, cluster.servers.len(), together, random);
     // The first one destroys data, if any does, and begins while all is well.
     let mut running: Vec<(Instant, &fault::Planned)> = Vec::new();
     for planned in &planned {
