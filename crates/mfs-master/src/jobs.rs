@@ -9,10 +9,10 @@
 //!
 //! | every | what |
 //! |---|---|
-//! | 20 ms | queues and loop of the chunks (spec 05 §14) |
+//! | 20 ms | queues and loop of the chunks (spec 05 §14), copies of servers that are gone, a sync for deletions |
 //! | 100 ms | a step of the walk over all files, from 900 s after the start on, not within 600 s after the loss of a chunkserver (spec 05 §21) |
-//! | 1 s | requests that wait, states of chunkservers, replication and deletion limits |
-//! | 600 s | chunkservers that nobody has seen for days leave the database (spec 05 §3) |
+//! | 1 s | requests that wait too long, maintenance and load of chunkservers, servers for chunks that had none, pauses and holds that are over, operations that a crash cut off |
+//! | 600 s | chunkservers that nobody has seen for days leave the database (spec 05 §4.6) |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

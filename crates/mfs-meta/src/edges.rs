@@ -327,3 +327,94 @@ impl Metadata {
         path[cut..].to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::op::{Op, Outcome};
+    use crate::records::Kind;
+    use crate::state::Metadata;
+    use crate::testing::make;
+
+    /// What can be told of a namespace, lists in their order.
+    fn facts(m: &Metadata) -> Vec<String> {
+        (1..=m.max_inode())
+            .filter_map(|inode| m.node(inode))
+            .map(|n| {
+                let entries: Vec<_> = m.children(n.inode).collect();
+                let names: Vec<_> = n.names().collect();
+                let times = (n.mtime(), n.ctime());
+                let own = (n.inode, n.kind(), n.eattr(), n.nlink(), times);
+                format!("{own:?} {names:?} {entries:?} {:?}", n.figures())
+            })
+            .collect()
+    }
+
+    /// MOVE as it is for two directories.
+    fn move_the_long_way(m: &mut Metadata, ts: u32, dir: u32, from: &str, to: &str) {
+        let edge = m.find_edge(dir, from.as_bytes()).unwrap();
+        if let Some(target) = m.find_edge(dir, to.as_bytes()) {
+            if target == edge {
+                return;
+            }
+            let parent = dir;
+            let name = to.as_bytes().into();
+            m.apply(ts, &Op::Unlink { parent, name }).unwrap();
+        }
+        let child = m.t.edges.at(edge).child;
+        m.unlink_edge(ts, edge);
+        m.link(ts, dir, child, to.as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn a_new_name_in_the_same_directory_is_a_name_less_and_a_name_more(
+            steps in proptest::collection::vec((0u8..4, 0u8..6, 0u8..6, 0u8..3), 1..60)
+        ) {
+            let mut ours = Metadata::new(1, 1);
+            let mut dirs = vec![1];
+            dirs.extend(["x", "y"].map(|name| make(&mut ours, 1, name, 2)));
+            let mut other = Metadata::new(1, 1);
+            for name in ["x", "y"] {
+                make(&mut other, 1, name, 2);
+            }
+            for (i, &(what, from, to, dir)) in steps.iter().enumerate() {
+                let ts = 100 + i as u32;
+                let dir = dirs[usize::from(dir)];
+                let (from, to) = (format!("n{from}"), format!("n{to}"));
+                let there = ours.lookup(dir, from.as_bytes());
+                match (what, there) {
+                    (0, None) => {
+                        for m in [&mut ours, &mut other] {
+                            make(m, dir, &from, 1 + u8::from(i % 5 == 0));
+                        }
+                    }
+                    // Another name for it.
+                    (1, Some(inode)) if ours.node(inode).unwrap().kind() == Kind::File => {
+                        let op = Op::Link {
+                            inode,
+                            parent: dirs[i % 3],
+                            name: to.as_bytes().into(),
+                        };
+                        let done = [&mut ours, &mut other].map(|m| m.apply(ts, &op).is_ok());
+                        prop_assert_eq!(done[0], done[1]);
+                    }
+                    (_, Some(inode)) => {
+                        let op = Op::Move {
+                            parent1: dir,
+                            name1: from.as_bytes().into(),
+                            parent2: dir,
+                            name2: to.as_bytes().into(),
+                        };
+                        prop_assert_eq!(ours.apply(ts, &op), Ok(Outcome::Inode(inode)));
+                        move_the_long_way(&mut other, ts, dir, &from, &to);
+                    }
+                    _ => {}
+                }
+                ours.audit().unwrap();
+                prop_assert_eq!(facts(&ours), facts(&other));
+            }
+        }
+    }
+}

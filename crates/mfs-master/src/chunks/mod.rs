@@ -1,7 +1,7 @@
 //! Chunks and chunkservers of a running master (spec 05).
 //!
 //! [`mfs_chunks::Chunks`] decides; this module is its driver. It lives under the state's lock: every report of a
-//! chunkserver, request of a client and tick goes through [`Txn::with_chunks`], after which [`settle`] executes
+//! chunkserver, request of a client and tick goes through [`Txn::with_chunks`], after which `settle` executes
 //! again what may go on and sends what was asked for. Commands and answers carry the version of the metadata that
 //! they depend on and leave when all lines below it are safe. Deletions that cannot be undone are asked for only
 //! when their lines are on the disk; the [clock](ChunkClock) has them brought there.

@@ -70,7 +70,8 @@ pub struct Mknod<'a> {
     pub parent: u32,
     /// Name of the object.
     pub name: &'a [u8],
-    /// Number (or old letter) of the type as sent, see [`FileType::from_number_or_letter`].
+    /// Number (or old letter) of the type as sent, see
+    /// [`FileType::from_number_or_letter`](crate::client::FileType::from_number_or_letter).
     pub kind: u8,
     /// Permission bits.
     pub mode: u16,
