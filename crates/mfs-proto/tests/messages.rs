@@ -36,7 +36,7 @@ use mfs_proto::wire::List;
 use mfs_proto::{DecodeError, Fault, Status, Version, msg};
 
 /// A payload put together from its fields.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 struct P(Vec<u8>);
 
 impl P {
@@ -593,6 +593,7 @@ fn property_forms() {
             smode,
             class,
             old_class,
+            surplus: &[],
         })
     };
     let head = p().u32(1).u32(2).u32(3);
@@ -600,13 +601,6 @@ fn property_forms() {
         m,
         head.clone().u8(4).u8(0),
         request(0, ClassRef::Number(4), None),
-    );
-    // Longer than needed is accepted, as the original does, unless a class is given by its number.
-    refused(m, head.clone().u8(4).u8(0).u8(0), Fault::Length);
-    means(
-        m,
-        head.clone().u8(10).u8(0).u8(0),
-        request(0, ClassRef::Number(10), None),
     );
     means(
         m,
@@ -643,6 +637,42 @@ fn property_forms() {
     );
     refused(m, head.clone().u8(2).u32(9), Fault::Length);
     refused(m, head.u8(1), Fault::Length);
+}
+
+#[test]
+fn setsclass_keeps_what_is_behind_its_fields() {
+    let m = msg::CLTOMA_FUSE_SETSCLASS;
+    let head = |number, smode| p().u32(1).u32(2).u32(3).u8(number).u8(smode);
+    let exact = [
+        head(1, 0),
+        head(9, 255),
+        head(0, 0),
+        head(10, 7),
+        head(254, 3),
+        head(255, 0).name(b"new"),
+        head(255, 2).name(b""),
+        head(255, 7).name(b"old").name(b"new"),
+    ];
+    for payload in exact {
+        let Ok(Request::Setsclass(request)) = decode(m, &payload) else {
+            panic!("{payload:?}");
+        };
+        assert!(request.surplus.is_empty() && request.has_legal_length());
+        for length in 0..payload.0.len() {
+            let error = decode(m, &P(payload.0[..length].to_vec())).unwrap_err();
+            assert!(matches!(error.fault, Fault::Length | Fault::InnerLength));
+        }
+        for surplus in [&b"x"[..], b"more"] {
+            let longer = payload.clone().b(surplus);
+            let bent = Setsclass { surplus, ..request };
+            means(m, longer.clone(), Request::Setsclass(bent));
+            let exact_only = matches!(bent.class, ClassRef::Number(1..=9));
+            assert_eq!(bent.has_legal_length(), !exact_only);
+            let mut encoded = Vec::new();
+            Request::Setsclass(bent).encode(&mut encoded);
+            assert_eq!(encoded[HEADER_LEN..], longer.0);
+        }
+    }
 }
 
 #[test]

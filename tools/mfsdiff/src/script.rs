@@ -271,7 +271,7 @@ pub(crate) fn print(steps: &[Step]) -> String {
     steps.iter().map(|step| step.print() + "\n").collect()
 }
 
-/// Reads what [`print`] wrote; empty lines and lines that begin with `#` mean nothing.
+/// Reads what [`print()`] wrote; empty lines and lines that begin with `#` mean nothing.
 pub(crate) fn parse(text: &str) -> Result<Vec<Step>> {
     text.lines()
         .enumerate()

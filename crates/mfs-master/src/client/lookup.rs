@@ -37,7 +37,10 @@ pub(super) fn lookup(ctx: &Ctx<'_>, r: &Lookup<'_>, out: &mut Vec<u8>) -> Result
     let readable_file = node.kind() == Kind::File && flags & lflags::ACCESS_MASKS_DATA != 0;
     if readable_file && flags & lflags::DIRECTMODE == 0 {
         if state.live.cache.open(node.inode, ctx.session().id) {
-            flags |= lflags::KEEPCACHE;
+            // The original does not tell older clients, which learn it from the attributes alone.
+            if ctx.version().has_open_flags() {
+                flags |= lflags::KEEPCACHE;
+            }
         } else {
             attr.mattr &= !mattr::ALLOW_DATA_CACHE;
         }

@@ -163,7 +163,7 @@ fn execute(ctx: &Ctx<'_>, request: &Request<'_>, out: &mut Vec<u8>) -> Result<Do
         Q::Geteattr(r) => answered(property::get_eattr(ctx, r, out)),
         Q::Seteattr(r) => answered(property::set_eattr(ctx, r, out)),
         Q::Getsclass(r) => answered(sclass::get(ctx, r, out)),
-        Q::Setsclass(r) => answered(sclass::set(ctx, r, out)),
+        Q::Setsclass(r) => sclass::set(ctx, r, out),
         Q::SclassCreate(r) => status(sclass::admin::create(ctx, r)),
         Q::SclassChange(r) => answered(sclass::admin::change(ctx, r, out)),
         Q::SclassDelete(r) => status(sclass::admin::delete(ctx, r)),

@@ -29,5 +29,5 @@ macro_rules! recordings {
 
 recordings! {
     names moves attributes sgid permissions listing subfolder opening chunks flags classes trashcan quotas
-    snapshots appending xattrs locking forbidden
+    snapshots appending xattrs locking forbidden lengths
 }

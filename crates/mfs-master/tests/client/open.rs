@@ -10,7 +10,7 @@ use mfs_proto::wire::List;
 use mfs_proto::{Status, Version};
 
 use crate::ours::{ask, create, mkdir, open, status};
-use crate::server::TestServer;
+use crate::server::{Client, TestServer};
 
 #[test]
 fn cutting_and_reading_may_be_the_rights_of_different_groups() {
@@ -104,29 +104,60 @@ fn old_clients_learn_that_a_file_is_append_only_and_that_they_cannot_write_it() 
         smode: 0,
     });
     assert_eq!(status(&mut client, &set), Status::OK);
+    let mut old = mount_of(&server, Version::new(3, 0, 92));
+    for (client, access) in [
+        (&mut client, ACCESS_MASKS),
+        (&mut old, ACCESS_MASKS_NO_WRITE),
+    ] {
+        assert_eq!(lookup(client).lflags, APPENDONLY | access);
+    }
+}
+
+#[test]
+fn old_clients_learn_from_the_attributes_alone_that_they_may_keep_data() {
+    use attr::lflags::{ACCESS_MASKS, KEEPCACHE};
+    use open_flags::{CACHE_CLEARED, READ};
+    let server = TestServer::start();
+    let mut old = mount_of(&server, Version::new(3, 0, 112));
+    let (mut client, _) = server.mount();
+    let f = create(&mut client, 1, "f");
+    for (client, told) in [(&mut client, KEEPCACHE), (&mut old, 0)] {
+        open(client, f, READ);
+        open(client, f, READ | CACHE_CLEARED);
+        let found = lookup(client);
+        assert_eq!(found.lflags, ACCESS_MASKS | told);
+        let kept = found.attr.mattr & mfs_proto::client::mattr::ALLOW_DATA_CACHE;
+        assert_ne!(kept, 0);
+    }
+}
+
+/// A mount of an older version.
+fn mount_of(server: &TestServer, version: Version) -> Client {
     let mut old = server.client();
-    old.version = Version::new(3, 0, 92);
+    old.version = version;
     old.register(Register::NewSession(NewSession {
-        version: old.version,
+        version,
         info: b"/mnt",
         path: b"/",
         resume: None,
         digest: None,
     }));
-    for (client, access) in [
-        (&mut client, ACCESS_MASKS),
-        (&mut old, ACCESS_MASKS_NO_WRITE),
-    ] {
-        let lookup = Request::Lookup(attr::Lookup {
-            mid: 1,
-            parent: 1,
-            name: b"f",
-            cred: Cred::new(0, &[0]),
-        });
-        let lflags = ask(client, &lookup, |answer| match answer {
-            Ok(Reply::Lookup(reply)) => reply.lflags,
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(lflags, APPENDONLY | access);
-    }
+    old
+}
+
+/// What root is told of the file "f".
+fn lookup(client: &mut Client) -> attr::LookupReply<'static> {
+    let lookup = Request::Lookup(attr::Lookup {
+        mid: 1,
+        parent: 1,
+        name: b"f",
+        cred: Cred::new(0, &[0]),
+    });
+    ask(client, &lookup, |answer| match answer {
+        Ok(Reply::Lookup(reply)) => attr::LookupReply {
+            chunk_zero: None,
+            ..reply
+        },
+        other => panic!("{other:?}"),
+    })
 }

@@ -616,6 +616,7 @@ fn reserved_classes_are_left_out_of_a_tree_line_by_line() {
             smode: mode,
             class: ClassRef::Name(name.as_bytes()),
             old_class: None,
+            surplus: &[],
         })
     };
     let counts = ask(

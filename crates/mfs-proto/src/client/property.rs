@@ -307,6 +307,21 @@ pub struct Setsclass<'a> {
     pub class: ClassRef<'a>,
     /// The class to replace: present exactly if `class` is a name and the mode is [`smode::EXCHANGE`].
     pub old_class: Option<&'a [u8]>,
+    /// Bytes behind what is needed; whether there may be any says [`Self::has_legal_length`].
+    pub surplus: &'a [u8],
+}
+
+impl Setsclass<'_> {
+    /// Whether the request may be as long as it is; if not, the connection has to be closed (spec 04 §7.11).
+    ///
+    /// The original demands exactly 14 bytes of a class of 1 to 9 by number and takes everything else at any length
+    /// that holds its fields. It looks at the length of the former behind the rights and before all else: a session
+    /// for which SETSCLASS is disabled is told `EPERM`; any other one is cut off, whatever mode, object and user are,
+    /// also if it is read-only. A field that is missing ends the connection in any case, so that is left to the
+    /// decoder.
+    pub fn has_legal_length(&self) -> bool {
+        self.surplus.is_empty() || !matches!(self.class, ClassRef::Number(1..=9))
+    }
 }
 
 impl<'a> Body<'a> for Setsclass<'a> {
@@ -325,10 +340,6 @@ impl<'a> Body<'a> for Setsclass<'a> {
         } else {
             ClassRef::Number(number)
         };
-        // Longer than needed is accepted, but for the numbers of classes.
-        if !matches!(class, ClassRef::Number(1..=9)) {
-            r.tail();
-        }
         Ok(Self {
             mid,
             inode,
@@ -336,6 +347,7 @@ impl<'a> Body<'a> for Setsclass<'a> {
             smode,
             class,
             old_class,
+            surplus: r.tail(),
         })
     }
 
@@ -357,6 +369,7 @@ impl<'a> Body<'a> for Setsclass<'a> {
                 w.name(name);
             }
         }
+        w.bytes(self.surplus);
     }
 }
 

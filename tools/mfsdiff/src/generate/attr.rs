@@ -55,20 +55,17 @@ pub(super) fn setattr(g: &mut Generator, slot: usize) -> Option<Made> {
     let (mode, uid, gid) = (g.mode(), g.uid(), g.gid());
     let (atime, mtime) = (g.time(), g.time());
     let (winattr, clear) = (g.rng.u8(..), g.rng.u8(..7));
+    let values = |body: Body, setmask: u8| {
+        let body = body.u8(setmask).u16(mode).u32(uid).u32(gid);
+        body.u32(atime).u32(mtime)
+    };
     let body = g.inode(Body::new(), slot, node);
     let body = match g.rng.u8(..30) {
         // Without the flag for opened files; the shortest also without the clear mode.
         n @ (0 | 1) => {
             // Nor is there a byte for this bit in them.
             let setmask = setmask & if has_winattr { 0xFE } else { 0xFF };
-            let body = g
-                .old_cred(body)
-                .u8(setmask)
-                .u16(mode)
-                .u32(uid)
-                .u32(gid)
-                .u32(atime)
-                .u32(mtime);
+            let body = values(g.old_cred(body), setmask);
             // From newer clients the byte is read as something else (README, "Not sent").
             if n == 0 || has_winattr {
                 body
@@ -78,14 +75,7 @@ pub(super) fn setattr(g: &mut Generator, slot: usize) -> Option<Made> {
         }
         n => {
             let opened = u8::from(n < 6);
-            let body = g.cred(body.u8(opened));
-            let body = body
-                .u8(setmask)
-                .u16(mode)
-                .u32(uid)
-                .u32(gid)
-                .u32(atime)
-                .u32(mtime);
+            let body = values(g.cred(body.u8(opened)), setmask);
             let body = if has_winattr { body.u8(winattr) } else { body };
             body.u8(clear)
         }
@@ -116,11 +106,7 @@ pub(super) fn open(g: &mut Generator, slot: usize) -> Option<Made> {
         flags & !2
     };
     let body = g.inode(Body::new(), slot, node);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.caller(body);
     let effect = Effect::Opened { node, slot };
     Some(made(msg::CLTOMA_FUSE_OPEN, body.u8(flags)).effect(effect))
 }

@@ -90,11 +90,7 @@ pub(super) fn append(g: &mut Generator, slot: usize) -> Option<Made> {
 pub(super) fn repair(g: &mut Generator, slot: usize) -> Option<Made> {
     let node = file(g, slot)?;
     let body = g.inode(Body::new(), slot, node);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.caller(body);
     Some(made(msg::CLTOMA_FUSE_REPAIR, body))
 }
 

@@ -1,7 +1,9 @@
 //! What no client sends: frames that end the connection, registrations out of place.
 
-use mfs_proto::msg;
+use mfs_proto::client::Request;
+use mfs_proto::client::property::ClassRef;
 use mfs_proto::register::BLOB;
+use mfs_proto::{Version, msg};
 
 use super::{Effect, Generator, Made, made};
 use crate::script::{Body, Ref};
@@ -39,8 +41,23 @@ pub(super) fn mutated(g: &mut Generator, slot: usize) -> Option<Made> {
             request.body.poke(at.max(4), value)
         }
     };
+    if names_no_class(&request) {
+        return None;
+    }
     request.effect = Effect::None;
     Some(request.solo())
+}
+
+/// A SETSCLASS with an empty name, which names a deleted class to the original (README, "Not sent").
+fn names_no_class(made: &Made) -> bool {
+    // Which object it is about makes no difference.
+    let payload = [vec![0; 4], made.body.resolve(|_| 0)].concat();
+    match Request::decode(made.msg, &payload, Version::MASTER) {
+        Ok(Request::Setsclass(r)) => {
+            r.class == ClassRef::Name(b"") || r.old_class.is_some_and(<[u8]>::is_empty)
+        }
+        _ => false,
+    }
 }
 
 /// Messages that a changed length or byte could turn into something that is not sent at all (README, "Not sent").
@@ -59,7 +76,6 @@ fn unsafe_to_mutate(message: u32) -> bool {
             | msg::CLTOMA_FUSE_TRUNCATE
             | msg::CLTOMA_FUSE_SETXATTR
             | msg::CLTOMA_FUSE_SETEATTR
-            | msg::CLTOMA_FUSE_SETSCLASS
     )
 }
 

@@ -17,7 +17,7 @@ use crate::duel::Outcome;
 use crate::script::{Action, Body, Label, Message, Ref, Step};
 use crate::slots::{ADMIN, Role, SLOTS, STRANGER, SUB};
 use mfs_proto::msg;
-use world::{Entry, NodeId, ROOT, SUB_DIR, World};
+use world::{Entry, NodeId, Place, ROOT, SUB_DIR, World};
 
 /// Requests of one slot in a row at most.
 const LONGEST_RUN: usize = 40;
@@ -30,32 +30,22 @@ const MANY_INODES: u32 = 12_000;
 enum Effect {
     None,
     Made {
-        parent: NodeId,
-        name: Vec<u8>,
+        place: Place,
         kind: FileType,
     },
     /// A created file is open at once.
     Created {
-        parent: NodeId,
-        name: Vec<u8>,
+        place: Place,
         slot: usize,
-    },
-    Found {
-        parent: NodeId,
-        name: Vec<u8>,
     },
     Linked {
         node: NodeId,
-        parent: NodeId,
-        name: Vec<u8>,
+        place: Place,
     },
-    Removed {
-        parent: NodeId,
-        name: Vec<u8>,
-    },
+    Removed(Place),
     Moved {
-        from: (NodeId, Vec<u8>),
-        to: (NodeId, Vec<u8>),
+        from: Place,
+        to: Place,
     },
     Listed {
         dir: NodeId,
@@ -268,25 +258,28 @@ impl Generator {
         let body = Body::new().u32(1).name(crate::slots::SUBFOLDER.as_bytes());
         let body = body.u16(0o777).u16(0).u32(0).u32(1).u32(0).u8(1);
         let mkdir = made(msg::CLTOMA_FUSE_MKDIR, body);
-        vec![self.step(ADMIN, mkdir)]
+        vec![self.send(ADMIN, mkdir)]
     }
 
-    fn step(&mut self, slot: usize, made: Made) -> Step {
+    /// The next step.
+    fn step(&mut self, action: Action) -> Step {
         let label = self.label;
         self.label += 1;
+        Step { label, action }
+    }
+
+    fn send(&mut self, slot: usize, made: Made) -> Step {
+        let step = self.step(Action::Send(Message {
+            slot,
+            msg: made.msg,
+            mid: made.mid,
+            body: made.body,
+            solo: made.solo,
+        }));
         if !matches!(made.effect, Effect::None) {
-            self.effects.push((label, made.effect));
+            self.effects.push((step.label, made.effect));
         }
-        Step {
-            label,
-            action: Action::Send(Message {
-                slot,
-                msg: made.msg,
-                mid: made.mid,
-                body: made.body,
-                solo: made.solo,
-            }),
-        }
+        step
     }
 
     /// The next steps, which belong to one slot. `now` is the time of the masters.
@@ -294,13 +287,8 @@ impl Generator {
         self.now = now;
         if self.until_tick == 0 {
             self.until_tick = self.tick_every;
-            self.label += 1;
             // Never more than a second: the original makes up for what it missed, ours runs late, once.
-            let seconds = 1;
-            return vec![Step {
-                label: self.label - 1,
-                action: Action::Tick(seconds),
-            }];
+            return vec![self.step(Action::Tick(1))];
         }
         let slot = pick(&mut self.rng, SLOTS.iter().map(|slot| slot.weight));
         let makers = match SLOTS[slot].role {
@@ -317,15 +305,11 @@ impl Generator {
         for _ in 0..count {
             let at = pick(&mut self.rng, makers.iter().map(|m| m.0));
             if let Some(made) = (makers[at].1)(self, slot) {
-                steps.push(self.step(slot, made));
+                steps.push(self.send(slot, made));
             }
         }
         if slot == STRANGER || slot != ADMIN && self.rng.u8(..200) == 0 {
-            self.label += 1;
-            steps.push(Step {
-                label: self.label - 1,
-                action: Action::Drop(slot),
-            });
+            steps.push(self.step(Action::Drop(slot)));
         }
         self.until_tick = self.until_tick.saturating_sub(steps.len());
         steps
@@ -353,65 +337,25 @@ impl Generator {
         let below = |world: &World, parent: NodeId| parent == SUB_DIR || world.node(parent).in_sub;
         match effect {
             Effect::None => {}
-            Effect::Made { parent, name, kind } => {
-                let in_sub = below(world, parent);
+            Effect::Made { place, kind } => {
+                let in_sub = below(world, place.dir);
                 let child = world.add(rng, told(0), kind, in_sub);
-                world.enter(
-                    rng,
-                    Entry {
-                        parent,
-                        name,
-                        child,
-                    },
-                );
+                world.enter(rng, place, child);
             }
-            Effect::Created { parent, name, slot } => {
-                let in_sub = below(world, parent);
+            Effect::Created { place, slot } => {
+                let in_sub = below(world, place.dir);
                 let child = world.add(rng, told(0), FileType::File, in_sub);
-                world.enter(
-                    rng,
-                    Entry {
-                        parent,
-                        name,
-                        child,
-                    },
-                );
+                world.enter(rng, place, child);
                 world.open(slot, child);
             }
-            Effect::Found { parent, name } => {
-                // Its kind is not told: found out by listings.
-                let _ = (parent, name);
-            }
-            Effect::Linked { node, parent, name } => {
-                world.enter(
-                    rng,
-                    Entry {
-                        parent,
-                        name,
-                        child: node,
-                    },
-                );
-            }
-            Effect::Removed { parent, name } => world.leave(parent, &name),
+            Effect::Linked { node, place } => world.enter(rng, place, node),
+            Effect::Removed(place) => world.leave(&place),
             Effect::Moved { from, to } => {
-                let child = world.find(from.0, &from.1);
-                world.leave(to.0, &to.1);
+                let child = world.find(&from);
+                world.leave(&to);
                 if let Some(child) = child {
-                    let at = world
-                        .entries
-                        .iter()
-                        .position(|e| e.parent == from.0 && e.name == from.1);
-                    if let Some(at) = at {
-                        world.entries.swap_remove(at);
-                    }
-                    world.enter(
-                        rng,
-                        Entry {
-                            parent: to.0,
-                            name: to.1,
-                            child,
-                        },
-                    );
+                    world.forget(&from);
+                    world.enter(rng, to, child);
                 }
             }
             Effect::Listed { dir } => {
@@ -422,18 +366,13 @@ impl Generator {
                         continue;
                     };
                     let special = name == b"." || name == b".." || name == b"sub";
-                    if special || world.find(dir, name).is_some() {
+                    let name = name.clone();
+                    let place = Place { dir, name };
+                    if special || world.find(&place).is_some() {
                         continue;
                     }
                     let child = world.add(rng, told(at), *kind, in_sub);
-                    world.enter(
-                        rng,
-                        Entry {
-                            parent: dir,
-                            name: name.clone(),
-                            child,
-                        },
-                    );
+                    world.enter(rng, place, child);
                 }
             }
             Effect::Detached => {
@@ -495,6 +434,30 @@ impl Generator {
         visible.then_some((dir, Ref::Edge(label)))
     }
 
+    /// The place of an entry, or any.
+    fn place(&mut self, slot: usize, entry: Option<Entry>) -> Place {
+        match entry {
+            Some(entry) => entry.place,
+            None => Place {
+                dir: self.world.dir(&mut self.rng, slot),
+                name: self.name(),
+            },
+        }
+    }
+
+    /// A directory and a name in it.
+    fn named(&mut self, body: Body, slot: usize, place: &Place) -> Body {
+        self.inode(body, slot, place.dir).name(&place.name)
+    }
+
+    /// The place that a slot means by a place of its own.
+    fn seen_place(&self, slot: usize, place: Place) -> Place {
+        Place {
+            dir: self.seen(slot, place.dir),
+            ..place
+        }
+    }
+
     /// The directory that a node number means to a slot.
     fn seen(&self, slot: usize, dir: NodeId) -> NodeId {
         if slot == SUB && dir == ROOT {
@@ -517,7 +480,7 @@ impl Generator {
         [0, 100, 101, 200][self.rng.usize(..4)]
     }
 
-    /// Credentials; with the old form now and then where that is another length.
+    /// Credentials: user and groups.
     fn cred(&mut self, body: Body) -> Body {
         let uid = self.uid();
         let count = match self.rng.u8(..40) {
@@ -536,6 +499,25 @@ impl Generator {
     fn old_cred(&mut self, body: Body) -> Body {
         let (uid, gid) = (self.uid(), self.gid());
         body.u32(uid).u32(gid)
+    }
+
+    /// Credentials, in the old form now and then.
+    fn caller(&mut self, body: Body) -> Body {
+        if self.is_old() {
+            self.old_cred(body)
+        } else {
+            self.cred(body)
+        }
+    }
+
+    /// Of who makes something: umask and credentials, or the old form, which has no umask.
+    fn maker(&mut self, body: Body) -> Body {
+        if self.is_old() {
+            self.old_cred(body)
+        } else {
+            let umask = self.umask();
+            self.cred(body.u16(umask))
+        }
     }
 
     fn is_old(&mut self) -> bool {

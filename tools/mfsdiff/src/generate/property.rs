@@ -144,7 +144,7 @@ pub(super) fn quota(g: &mut Generator, slot: usize) -> Option<Made> {
     let node = g.world.dir(&mut g.rng, slot);
     // Limits at the top would stop everything, and quotas within quotas refuse moves in the original only: they
     // are on what is directly below the roots, and stays there (README, "Not sent").
-    let is_top = |e: &Entry| e.child == node && e.parent <= super::SUB_DIR;
+    let is_top = |e: &Entry| e.child == node && e.place.dir <= super::SUB_DIR;
     let limits = node > super::SUB_DIR && g.world.entries.iter().any(is_top) && g.rng.bool();
     if limits {
         g.world.quotas.insert(node);

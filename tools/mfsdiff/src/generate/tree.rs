@@ -3,7 +3,7 @@
 use mfs_proto::client::FileType;
 use mfs_proto::msg;
 
-use super::{Effect, Generator, MANY_INODES, Made, made};
+use super::{Effect, Generator, MANY_INODES, Made, Place, made};
 use crate::script::Body;
 use crate::slots::SLOTS;
 
@@ -16,11 +16,10 @@ pub(super) fn mkdir(g: &mut Generator, slot: usize) -> Option<Made> {
     if too_many(g) || g.rng.u8(..3) == 0 {
         return None;
     }
-    let dir = g.world.dir(&mut g.rng, slot);
-    let name = g.name();
+    let place = g.place(slot, None);
     let mode = if g.rng.u8(..4) == 0 { g.mode() } else { 0o777 };
     let sgid = g.rng.u8(..3);
-    let body = g.inode(Body::new(), slot, dir).name(&name).u16(mode);
+    let body = g.named(Body::new(), slot, &place).u16(mode);
     let body = if g.is_old() {
         let body = g.old_cred(body);
         if g.rng.bool() { body.u8(sgid) } else { body }
@@ -29,8 +28,7 @@ pub(super) fn mkdir(g: &mut Generator, slot: usize) -> Option<Made> {
         g.cred(body.u16(umask)).u8(sgid)
     };
     let effect = Effect::Made {
-        parent: g.seen(slot, dir),
-        name,
+        place: g.seen_place(slot, place),
         kind: FileType::Directory,
     };
     Some(made(msg::CLTOMA_FUSE_MKDIR, body).effect(effect))
@@ -40,8 +38,7 @@ pub(super) fn mknod(g: &mut Generator, slot: usize) -> Option<Made> {
     if too_many(g) {
         return None;
     }
-    let dir = g.world.dir(&mut g.rng, slot);
-    let name = g.name();
+    let place = g.place(slot, None);
     let (mode, rdev) = (g.mode(), g.rng.u32(..));
     let kind = match g.rng.u8(..16) {
         // Letters, and directories, are a way around disabled operations (README, "Not sent").
@@ -57,20 +54,10 @@ pub(super) fn mknod(g: &mut Generator, slot: usize) -> Option<Made> {
         2 | b'd' => FileType::Directory,
         _ => FileType::Fifo,
     };
-    let body = g
-        .inode(Body::new(), slot, dir)
-        .name(&name)
-        .u8(kind)
-        .u16(mode);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        let umask = g.umask();
-        g.cred(body.u16(umask))
-    };
+    let body = g.named(Body::new(), slot, &place).u8(kind).u16(mode);
+    let body = g.maker(body);
     let effect = Effect::Made {
-        parent: g.seen(slot, dir),
-        name,
+        place: g.seen_place(slot, place),
         kind: file_type,
     };
     Some(made(msg::CLTOMA_FUSE_MKNOD, body.u32(rdev)).effect(effect))
@@ -80,27 +67,19 @@ pub(super) fn create(g: &mut Generator, slot: usize) -> Option<Made> {
     if too_many(g) {
         return None;
     }
-    let dir = g.world.dir(&mut g.rng, slot);
-    let name = g.name();
+    let place = g.place(slot, None);
     let mode = g.mode();
-    let body = g.inode(Body::new(), slot, dir).name(&name).u16(mode);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        let umask = g.umask();
-        g.cred(body.u16(umask))
-    };
+    let body = g.named(Body::new(), slot, &place).u16(mode);
+    let body = g.maker(body);
     let effect = Effect::Created {
-        parent: g.seen(slot, dir),
-        name,
+        place: g.seen_place(slot, place),
         slot,
     };
     Some(made(msg::CLTOMA_FUSE_CREATE, body).effect(effect))
 }
 
 pub(super) fn symlink(g: &mut Generator, slot: usize) -> Option<Made> {
-    let dir = g.world.dir(&mut g.rng, slot);
-    let name = g.name();
+    let place = g.place(slot, None);
     let mut target = match g.rng.u8(..12) {
         0 => Vec::new(),
         1 => vec![b't'; 4095 + g.rng.usize(..3)],
@@ -109,15 +88,10 @@ pub(super) fn symlink(g: &mut Generator, slot: usize) -> Option<Made> {
     };
     let zeros = usize::from(g.rng.u8(..3));
     target.resize(target.len() + zeros, 0);
-    let body = g.inode(Body::new(), slot, dir).name(&name).blob(&target);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.named(Body::new(), slot, &place).blob(&target);
+    let body = g.caller(body);
     let effect = Effect::Made {
-        parent: g.seen(slot, dir),
-        name,
+        place: g.seen_place(slot, place),
         kind: FileType::Symlink,
     };
     Some(made(msg::CLTOMA_FUSE_SYMLINK, body).effect(effect))
@@ -125,18 +99,11 @@ pub(super) fn symlink(g: &mut Generator, slot: usize) -> Option<Made> {
 
 pub(super) fn lookup(g: &mut Generator, slot: usize) -> Option<Made> {
     let known = g.world.entry(&mut g.rng, slot, |_| true);
-    let (dir, name) = match known {
-        Some(entry) if g.rng.u8(..8) != 0 => (entry.parent, entry.name),
-        _ => (g.world.dir(&mut g.rng, slot), g.name()),
-    };
-    let body = g.inode(Body::new(), slot, dir).name(&name);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
-    let parent = g.seen(slot, dir);
-    Some(made(msg::CLTOMA_FUSE_LOOKUP, body).effect(Effect::Found { parent, name }))
+    let known = known.filter(|_| g.rng.u8(..8) != 0);
+    let place = g.place(slot, known);
+    let body = g.named(Body::new(), slot, &place);
+    // The kind of what it finds is not told: listings do.
+    Some(made(msg::CLTOMA_FUSE_LOOKUP, g.caller(body)))
 }
 
 pub(super) fn readlink(g: &mut Generator, slot: usize) -> Option<Made> {
@@ -157,19 +124,13 @@ pub(super) fn link(g: &mut Generator, slot: usize) -> Option<Made> {
         1 => g.world.other(&mut g.rng, slot)?,
         _ => g.world.file(&mut g.rng, slot)?,
     };
-    let dir = g.world.dir(&mut g.rng, slot);
-    let name = g.name();
+    let place = g.place(slot, None);
     let body = g.inode(Body::new(), slot, node);
-    let body = g.inode(body, slot, dir).name(&name);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.named(body, slot, &place);
+    let body = g.caller(body);
     let effect = Effect::Linked {
         node,
-        parent: g.seen(slot, dir),
-        name,
+        place: g.seen_place(slot, place),
     };
     Some(made(msg::CLTOMA_FUSE_LINK, body).effect(effect))
 }
@@ -179,18 +140,11 @@ fn remove(g: &mut Generator, slot: usize, message: u32, dirs: bool) -> Option<Ma
     let known = g.world.entry(&mut g.rng, slot, |kind| {
         wrong || dirs == (kind == FileType::Directory)
     });
-    let (dir, name) = match known {
-        Some(entry) if g.rng.u8(..12) != 0 => (entry.parent, entry.name),
-        _ => (g.world.dir(&mut g.rng, slot), g.name()),
-    };
-    let body = g.inode(Body::new(), slot, dir).name(&name);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
-    let parent = g.seen(slot, dir);
-    Some(made(message, body).effect(Effect::Removed { parent, name }))
+    let known = known.filter(|_| g.rng.u8(..12) != 0);
+    let place = g.place(slot, known);
+    let body = g.named(Body::new(), slot, &place);
+    let body = g.caller(body);
+    Some(made(message, body).effect(Effect::Removed(g.seen_place(slot, place))))
 }
 
 pub(super) fn unlink(g: &mut Generator, slot: usize) -> Option<Made> {
@@ -206,29 +160,25 @@ pub(super) fn rename(g: &mut Generator, slot: usize) -> Option<Made> {
     if g.world.quotas.contains(&entry.child) {
         return None;
     }
-    let target = match g.rng.u8(..4) {
+    let from = entry.place;
+    let to = match g.rng.u8(..4) {
         // Over something that exists.
-        0 => g
-            .world
-            .entry(&mut g.rng, slot, |_| true)
-            .map(|e| (e.parent, e.name)),
-        1 => Some((entry.parent, g.name())),
-        _ => None,
+        0 => {
+            let over = g.world.entry(&mut g.rng, slot, |_| true);
+            g.place(slot, over)
+        }
+        1 => Place {
+            dir: from.dir,
+            name: g.name(),
+        },
+        _ => g.place(slot, None),
     };
-    let (to, name) = match target {
-        Some(target) => target,
-        None => (g.world.dir(&mut g.rng, slot), g.name()),
-    };
-    let body = g.inode(Body::new(), slot, entry.parent).name(&entry.name);
-    let body = g.inode(body, slot, to).name(&name);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.named(Body::new(), slot, &from);
+    let body = g.named(body, slot, &to);
+    let body = g.caller(body);
     let effect = Effect::Moved {
-        from: (g.seen(slot, entry.parent), entry.name),
-        to: (g.seen(slot, to), name),
+        from: g.seen_place(slot, from),
+        to: g.seen_place(slot, to),
     };
     Some(made(msg::CLTOMA_FUSE_RENAME, body).effect(effect))
 }
@@ -263,11 +213,7 @@ pub(super) fn readdir(g: &mut Generator, slot: usize) -> Option<Made> {
                 4 => (u32::MAX, g.rng.u64(..)),
                 _ => (u32::MAX, 0),
             };
-            let body = if n == 9 && g.is_old() {
-                g.old_cred(body)
-            } else {
-                g.cred(body)
-            };
+            let body = if n == 9 { g.caller(body) } else { g.cred(body) };
             body.u8(flags).u32(maxentries).u64(edge)
         }
     };
@@ -284,17 +230,15 @@ pub(super) fn snapshot(g: &mut Generator, slot: usize) -> Option<Made> {
         return None;
     }
     let over = g.world.entry(&mut g.rng, slot, |_| true);
-    let (dir, name) = match over {
-        Some(entry) if g.rng.u8(..3) == 0 => (entry.parent, entry.name),
-        _ => (g.world.dir(&mut g.rng, slot), g.name()),
-    };
+    let over = over.filter(|_| g.rng.u8(..3) == 0);
+    let place = g.place(slot, over);
     let mode = match g.rng.u8(..12) {
         0 => g.rng.u8(..0x80),
         _ => [0, 1, 2, 3, 8, 9, 0x0B][g.rng.usize(..7)],
     };
     let umask = g.umask();
     let body = g.inode(Body::new(), slot, source);
-    let body = g.inode(body, slot, dir).name(&name);
+    let body = g.named(body, slot, &place);
     let body = match g.rng.u8(..20) {
         0 => g.old_cred(body).u8(mode),
         1 => g.old_cred(body).u8(mode).u16(umask),
@@ -314,7 +258,7 @@ pub(super) fn remove_snapshot(g: &mut Generator, slot: usize) -> Option<Made> {
     let mode = 0x80 | if g.rng.u8(..4) == 0 { 4 } else { 0 };
     let inode = if g.rng.u8(..30) == 0 { 1 } else { 0 };
     let body = Body::new().u32(inode);
-    let body = g.inode(body, slot, entry.parent).name(&entry.name);
+    let body = g.named(body, slot, &entry.place);
     let body = g.cred(body).u8(mode).u16(0);
     Some(made(msg::CLTOMA_FUSE_SNAPSHOT, body))
 }

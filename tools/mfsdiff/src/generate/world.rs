@@ -32,10 +32,17 @@ pub(super) struct Node {
     pub(super) in_sub: bool,
 }
 
+/// A name in a directory, whether there is something or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) dir: NodeId,
+    pub(super) name: Vec<u8>,
+}
+
+/// A name and what it means.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    pub(super) parent: NodeId,
-    pub(super) name: Vec<u8>,
+    pub(super) place: Place,
     pub(super) child: NodeId,
 }
 
@@ -116,28 +123,33 @@ impl World {
         id
     }
 
-    pub(super) fn enter(&mut self, rng: &mut Rng, entry: Entry) {
-        self.entries.push(entry);
+    pub(super) fn enter(&mut self, rng: &mut Rng, place: Place, child: NodeId) {
+        self.entries.push(Entry { place, child });
         if self.entries.len() > MOST_ENTRIES {
             self.entries.swap_remove(rng.usize(..MOST_ENTRIES));
         }
     }
 
-    /// Whether the names of a directory include this one.
-    pub(super) fn find(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        let mut entries = self.entries.iter();
-        let entry = entries.find(|e| e.parent == parent && e.name == name)?;
-        Some(entry.child)
+    fn position(&self, place: &Place) -> Option<usize> {
+        self.entries.iter().position(|e| e.place == *place)
+    }
+
+    /// What is known to be at a place.
+    pub(super) fn find(&self, place: &Place) -> Option<NodeId> {
+        self.position(place).map(|at| self.entries[at].child)
+    }
+
+    /// A name is gone, but not the object, which is returned.
+    pub(super) fn forget(&mut self, place: &Place) -> Option<NodeId> {
+        let at = self.position(place)?;
+        Some(self.entries.swap_remove(at).child)
     }
 
     /// A name is gone, and perhaps the object with it.
-    pub(super) fn leave(&mut self, parent: NodeId, name: &[u8]) {
-        let at = self
-            .entries
-            .iter()
-            .position(|e| e.parent == parent && e.name == name);
-        let Some(at) = at else { return };
-        let child = self.entries.swap_remove(at).child;
+    pub(super) fn leave(&mut self, place: &Place) {
+        let Some(child) = self.forget(place) else {
+            return;
+        };
         if self.entries.iter().any(|e| e.child == child) || child <= SUB_DIR {
             return;
         }

@@ -48,11 +48,7 @@ pub(super) fn set(g: &mut Generator, slot: usize) -> Option<Made> {
         .blob(&value)
         .u8(mode)
         .u8(opened);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.caller(body);
     Some(made(msg::CLTOMA_FUSE_SETXATTR, body))
 }
 
@@ -74,11 +70,7 @@ pub(super) fn get(g: &mut Generator, slot: usize) -> Option<Made> {
         .name(&name)
         .u8(mode)
         .u8(opened);
-    let body = if g.is_old() {
-        g.old_cred(body)
-    } else {
-        g.cred(body)
-    };
+    let body = g.caller(body);
     Some(made(msg::CLTOMA_FUSE_GETXATTR, body))
 }
 

@@ -16,7 +16,7 @@ use mfs_proto::register::disables;
 use mfs_proto::wire::List;
 
 use super::property::{self, changed, find_classed, good_mode, histogram, is_recursive};
-use super::rights;
+use super::{Done, rights};
 use crate::context::Ctx;
 use crate::master::Txn;
 
@@ -137,14 +137,17 @@ impl Change {
 }
 
 /// SETSCLASS 448.
-pub(super) fn set(ctx: &Ctx<'_>, r: &Setsclass<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
+pub(super) fn set(ctx: &Ctx<'_>, r: &Setsclass<'_>, out: &mut Vec<u8>) -> Result<Done, Status> {
     let params = &ctx.conn.params;
     rights::enabled(params, disables::SETSCLASS)?;
+    if !r.has_legal_length() {
+        return Ok(Done::Close("SETSCLASS is longer than its fields"));
+    }
     let mut txn = ctx.begin();
     let change = may_set(txn.meta(), params, r)?;
     let reply = apply(&mut txn, &change)?;
     Reply::Setsclass(reply).encode(r.mid, ctx.version(), out);
-    Ok(())
+    Ok(Done::Answered)
 }
 
 fn may_set(meta: &Metadata, params: &SessionParams, r: &Setsclass<'_>) -> Result<Change, Status> {

@@ -1085,3 +1085,38 @@ def forbidden(s):
             access(3, R0, 4), lookup(2, "f"), amtime((3, 5, 5)),
         ):
             s(client, request)
+
+
+@scenario
+def lengths(s):
+    """SETSCLASS with bytes missing and bytes behind what is needed."""
+    s(ADMIN, mkdir(1, "d", 0o777))   # 2
+    s(ADMIN, create(2, "f"))         # 3
+    s(ADMIN, mknod(2, "p", 4))       # 4
+
+    def resized(request, by):
+        kind, payload = request
+        return kind, payload + b"x" * by if by > 0 else payload[:by]
+
+    for client in (ADMIN, RO, LIMITS, OLD, NONE):
+        # One byte more for a class that is numbered: rights first, length before mode, object and user.
+        for request in (
+            setgoal(3, 0, 2), setgoal(3, 0, 2, 4), setgoal(3, 0, 2, 3), setgoal(3, 0, 9, 8), setgoal(99, 0, 2), setgoal(4, 0, 2),
+            setgoal(3, 1000, 2), setgoal(3, 0, 9),
+        ):
+            s(client, resized(request, 1))
+        s(client, resized(setgoal(3, 0, 1), 9))
+        # Everything else may be longer.
+        for request in (
+            setgoal(3, 0, 0), setgoal(3, 0, 10, 8), setgoal(99, 0, 254), setclass(3, 0, "2"), setclass(3, 0, "no", 8),
+            setclass(99, 0, "2"), setclass(3, 0, "3", 3, "2"), setclass(3, 0, "no", 7, "2"),
+        ):
+            s(client, resized(request, 1))
+        # Nothing may be shorter.
+        for request in (
+            setgoal(3, 0, 2), setgoal(3, 0, 10), setclass(3, 0, "2"), setclass(3, 0, "no"), setclass(3, 0, "2", 3, "2"),
+            setclass(3, 0, "2", 3, "no"), setclass(3, 0, "", 3, "no"),
+        ):
+            s(client, resized(request, -1))
+        s(client, (448, m()))
+        s(client, setgoal(3, 0, 3))
