@@ -130,20 +130,19 @@ impl Chunks {
             return false;
         }
         // Only with everything known: a server that is away may have the version that the chunk should have.
-        if tally.wrong >= goal && tally.wrong > 0 && self.has_all_data_of(info.id) {
-            let greatest = self
-                .servers_with(row, CopyState::is_wrong)
+        if tally.wrong > 0 && self.has_all_data_of(info.id) {
+            let versions = self.servers_with(row, CopyState::is_wrong);
+            let near = versions
                 .iter()
                 .map(|&s| self.copies.wrong_version(row, s))
-                .max();
-            if let Some(version) = greatest
-                && version.abs_diff(info.version) == 1
-            {
+                .max()
+                .filter(|version| tally.wrong >= goal && version.abs_diff(info.version) == 1);
+            if let Some(version) = near.or_else(|| self.unharmed_version(row, info)) {
                 tracing::warn!(
                     chunk = info.id,
                     from = info.version,
                     to = version,
-                    "version of all copies is taken over"
+                    "an older or newer version of a chunk is taken over: no copy of the present one is left"
                 );
                 self.unfinished.burn(info.id, info.version);
                 self.adopt(log, row, info, version);
@@ -151,6 +150,9 @@ impl Chunks {
                 self.queue_check(log, row, true);
                 return true;
             }
+        }
+        if self.unharmed_version(row, info).is_some() {
+            self.strand(row);
         }
         // Copies that are wrong or damaged may be all that is left of the data: a person decides.
         tracing::debug!(

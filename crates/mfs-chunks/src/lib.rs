@@ -31,6 +31,7 @@
 //! | `create`, `lists` | servers for a new chunk, lists for clients |
 //! | `missing` | the walk over files, repair |
 //! | `unfinished` | operations that a crash cut off (spec 08, I20) |
+//! | `unharmed` | older copies that are as good |
 //! | `figures` | for the monitoring |
 
 mod blocks;
@@ -61,6 +62,7 @@ mod state;
 mod stranded;
 mod topology;
 mod unfinished;
+mod unharmed;
 
 pub use config::{ChunkConfig, ReplicationClass};
 pub use copies::{ClassFigures, Matrix};

@@ -328,6 +328,7 @@ impl Chunks {
         if log.apply(&op).is_err() {
             return;
         }
+        self.contents_change(info.id);
         self.copies.doubt(row);
         for copy in self.copies.list(row) {
             if copy.state.is_wrong() {
@@ -403,15 +404,14 @@ impl Chunks {
     }
 
     fn finish_waiter(&mut self, log: &mut dyn Log, row: u32, info: &ChunkInfo, waiter: &Waiter) {
+        if waiter.purpose == Purpose::Write && waiter.request.is_none() {
+            // Nobody is there to write and to unlock.
+            self.roll_back(log, row, info, waiter);
+            return;
+        }
+        self.contents_change(info.id);
         let result = match waiter.purpose {
-            Purpose::Write => {
-                if waiter.request.is_none() {
-                    // Nobody is there to write and to unlock.
-                    self.roll_back(log, row, info, waiter);
-                    return;
-                }
-                Ok(Done::Write(self.grant(row, info, waiter.client_ip)))
-            }
+            Purpose::Write => Ok(Done::Write(self.grant(row, info, waiter.client_ip))),
             Purpose::Truncate { length, canmod } => {
                 // A chunk that is locked exists.
                 let _ = log.apply(&Op::Unlock { chunk: info.id });

@@ -183,6 +183,9 @@ impl Chunks {
         let wanted = class::wanted(log.meta(), class, info.archived)?;
         let copies = self.copies.list(row);
         let tally: Tally = copies.iter().copied().collect();
+        if tally.usable() == 0 && self.unharmed_version(row, info).is_some() {
+            return Some(prio::ENDANGERED_HIGH);
+        }
         let wrong_labels =
             check_labels && tally.valid >= wanted.goal() && self.has_wrong_labels(&wanted, &copies);
         // A deletion that failed is repeated by the scan: at once would be too soon.

@@ -272,6 +272,7 @@ impl Chunks {
         self.copies.clear(row);
         self.holds.remove(&chunk);
         self.sessions.remove(&chunk);
+        self.unharmed.remove(&chunk);
         self.unfinished.forget(chunk);
         self.unresolved.remove(&chunk);
         self.waiting.wake(row);

@@ -316,11 +316,13 @@ impl Chunks {
         }
         if old.info.refs <= 1 && !self.copies.needs_increase(old.row) {
             let (row, info) = self.write_line(log, w, false)?;
+            self.contents_change(info.id);
             self.session_begins(row, info.id);
             return Ok(Reply::Now(self.grant(row, &info, w.client_ip)));
         }
         let (row, info) = self.write_line(log, w, true)?;
         let kind = if info.id == previous {
+            self.version_goes_up(info.id, old.info.version);
             OpKind::SetVersion
         } else {
             OpKind::Duplicate
@@ -359,6 +361,8 @@ impl Chunks {
             index,
         };
         let (row, info) = self.begin_line(log, &line, t.inode, index, true)?;
+        // Who is stopped half-way may have cut its copy and not raised its version.
+        self.contents_change(info.id);
         let start = Start {
             kind: if info.id == previous {
                 OpKind::Truncate

@@ -95,6 +95,8 @@ pub struct Chunks {
     /// Entries of `unfinished` that came from the log of an earlier run and are not decided yet.
     pub(crate) unresolved: Set<u64>,
     pub(crate) undo_walk: UndoWalk,
+    /// Versions since which nothing was granted, where that is not the present one, by chunk.
+    pub(crate) unharmed: Map<u64, u32>,
     /// Since when nothing is in progress and all servers are there, in ticks.
     pub(crate) complete_since: Option<u64>,
     /// Chunks that no file names but that are to be kept until then (spec 05 §21.2).
@@ -157,6 +159,7 @@ impl Chunks {
             unresolved: unfinished.chunks().collect(),
             unfinished,
             undo_walk: UndoWalk::default(),
+            unharmed: Map::default(),
             complete_since: None,
             holds: Map::default(),
             new_until: 0,

@@ -1,6 +1,7 @@
 //! Chunks with too few copies: what is kept meanwhile, and what happens when a server comes that can take them.
 
 use mfs_chunks::{ChunkConfig, Command};
+use mfs_meta::Status;
 use mfs_meta::op::{Op, ScSetArgs};
 
 use crate::world::{Manner, World};
@@ -135,6 +136,69 @@ fn a_destination_that_fails_for_minutes_is_no_reason_to_wait() {
     }
     assert!(ticks > 200 * 50, "{ticks}");
     assert_eq!(w.holders(chunk), [0, 1]);
+}
+
+/// A write for which the version was raised on nothing but a server that was cut off before it could do it, while the
+/// other one had been killed and came back: `[first, second]` have versions 1 and 3, and nobody has written. The
+/// second one has been killed while it wrote; it is the one that the master relies on.
+fn raised_in_vain() -> (World, u32, u64) {
+    let mut w = World::up(config(), &[0, 0], 5, 200);
+    let (inode, chunk) = w.file(2);
+    w.kill(1);
+    w.run(50);
+    let request = w.write(inode, 0, false);
+    w.commit();
+    back(&mut w, &[1]);
+    w.servers[0].inbox.clear();
+    w.disconnect(0);
+    w.commit();
+    w.work();
+    assert_eq!(w.answers.get(&request), Some(&Err(Status::NotDone)));
+    w.run(10 * 50);
+    let versions = [0, 1].map(|s| w.servers[s].disk[&chunk].version);
+    assert_eq!(versions, [1, 3]);
+    (w, inode, chunk)
+}
+
+fn damage(w: &mut World, server: usize, chunk: u64) {
+    let id = w.servers[server].connection.unwrap();
+    w.chunks.damaged(&mut w.log, id, [chunk]);
+    w.settle();
+}
+
+#[test]
+fn an_older_copy_that_has_everything_replaces_a_broken_one() {
+    for is_away in [false, true] {
+        let (mut w, inode, chunk) = raised_in_vain();
+        if is_away {
+            damage(&mut w, 1, chunk);
+            w.run(2 * 50);
+            assert_eq!(w.check_read(inode, 0), Some(0));
+            back(&mut w, &[0]);
+        } else {
+            back(&mut w, &[0]);
+            damage(&mut w, 1, chunk);
+        }
+        w.run(10 * 50);
+        assert_eq!(w.good_copies(inode, 0), 2, "{is_away}");
+        assert_eq!(w.check_read(inode, 0), Some(2));
+        // The version that is broken is not given again.
+        w.write_well(inode, 0, 9);
+        assert_eq!(w.log.version_of(chunk), 4);
+        assert_eq!(w.check_read(inode, 0), Some(2));
+    }
+}
+
+#[test]
+fn an_older_copy_stays_out_when_something_was_written_since() {
+    let (mut w, inode, chunk) = raised_in_vain();
+    w.write_well(inode, 0, 9);
+    back(&mut w, &[0]);
+    w.servers[0].inbox.clear();
+    damage(&mut w, 1, chunk);
+    w.run(10 * 50);
+    assert_eq!(w.check_read(inode, 0), None, "lost, and not old");
+    assert_eq!(w.servers[0].disk[&chunk].data, 8);
 }
 
 #[test]
