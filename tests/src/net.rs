@@ -190,6 +190,29 @@ impl Host {
     pub fn join(&self, link: Link) {
         ip(&["-n", &self.net, "link", "set", &self.port(link), "up"]);
     }
+
+    /// Nothing arrives any more that it and another one send to each other on [`Link::Data`], while all others
+    /// reach both.
+    pub fn lose(&self, other: &Host) {
+        for (from, to) in [(self, other), (other, self)] {
+            // Nobody has this address: what is sent there vanishes.
+            let nobody = "02:00:00:00:00:01";
+            from.neighbour(to, &["replace"], &["lladdr", nobody, "nud", "permanent"]);
+        }
+    }
+
+    /// Ends [`Host::lose`].
+    pub fn find(&self, other: &Host) {
+        for (from, to) in [(self, other), (other, self)] {
+            from.neighbour(to, &["del"], &[]);
+        }
+    }
+
+    fn neighbour(&self, other: &Host, what: &[&str], how: &[&str]) {
+        let (address, wire) = (other.ip(Link::Data), Link::Data.name());
+        let entry = [address.as_str(), "dev", wire];
+        ip(&[&["-n", &self.name, "neigh"], what, &entry, how].concat());
+    }
 }
 
 impl Namespace for Host {

@@ -29,7 +29,7 @@ fn package_of(name: &str) -> &'static str {
         "mfsmetalogger" => "moosefs-metalogger",
         "mfscli" => "moosefs-cli",
         "fusermount3" => "fuse3",
-        "ip" => "iproute2",
+        "ip" | "ss" => "iproute2",
         "systemd-analyze" => "systemd",
         "nsenter" | "mount" | "umount" | "prlimit" => "util-linux",
         "env" | "stat" | "cp" | "timeout" => "coreutils",

@@ -4,10 +4,12 @@
 //! contents  sizes, holes, truncations, snapshots
 //! writers   many at a time, and programs that check what they write
 //! copies    goals, labels, servers and disks that go
+//! fence     what comes late from a write session that was given up
 //! ```
 
 mod contents;
 mod copies;
+mod fence;
 mod writers;
 
 use std::fs::{self, File, OpenOptions};
