@@ -31,9 +31,10 @@ impl User {
 
 impl Chunks {
     /// Whether a lock does not hold this user up, because it can only be the user's own: it was granted by an earlier
-    /// run of the master, and nobody else has the file open. A client whose grant was lost with the master asks
-    /// again, and locks have no owner (spec 05 §10.1): the original lets it wait for two minutes. Since the start
-    /// nothing was done with the chunk, so its version will be raised, which keeps out whatever is still under way.
+    /// run of the master, and nobody else who is there has the file open (to cut it, nobody has to). A client whose grant was lost with the
+    /// master asks again, and locks have no owner (spec 05 §10.1): the original lets it wait for two minutes. Since
+    /// the start nothing was done with the chunk, so its version will be raised, which keeps out whatever is still
+    /// under way, also of a client that is away and keeps its files open until its session is removed.
     pub(crate) fn may_pass_lock(
         &self,
         meta: &Metadata,
@@ -46,8 +47,11 @@ impl Chunks {
             && !self.copies.has_operation(row)
             && !self.unresolved.contains(&info.id)
             && info.refs <= 1;
-        let mut users = meta.sessions_of_open(by.inode).peekable();
-        is_left && users.peek().is_some() && users.all(|session| session == by.session)
+        let is_away = |id: u32| meta.session(id).is_some_and(|s| s.disconnected != 0);
+        is_left
+            && meta
+                .sessions_of_open(by.inode)
+                .all(|id| id == by.session || is_away(id))
     }
 
     /// A client may write, or may go on.

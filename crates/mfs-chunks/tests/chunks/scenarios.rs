@@ -5,7 +5,7 @@ use mfs_chunks::{
     Action, Answer, AnswerKind, ChunkConfig, Command, RegisterError, Registration, RequestId,
 };
 use mfs_meta::Status;
-use mfs_meta::op::Op;
+use mfs_meta::op::{Op, parse_op};
 
 use crate::log::{TestLog, digest};
 use crate::setup::write_request;
@@ -237,11 +237,17 @@ fn what_an_abandoned_session_has_sent_is_kept_out() {
 
 #[test]
 fn a_lock_of_an_earlier_run_does_not_hold_up_the_only_user() {
-    for others in [0, 1] {
+    for (others, is_away) in [(0, false), (1, false), (1, true)] {
         let mut w = World::started();
         let inode = w.log.create_file("f", 2);
         for session in 1..=1 + others {
-            w.log.apply_all(&[Op::Acquire { session, inode }]);
+            let mount =
+                b"SESADD(#1,1,8,0000,0,0,999,999,1,9,0,4294967295,0x00000000,172818433,/mnt):0";
+            let mount = parse_op(mount).unwrap().0;
+            w.log.apply_all(&[mount, Op::Acquire { session, inode }]);
+        }
+        if is_away {
+            w.log.apply_all(&[Op::SesDisconnected { id: 2 }]);
         }
         let first = w.write(inode, 0, false);
         w.commit();
@@ -253,7 +259,7 @@ fn a_lock_of_an_earlier_run_does_not_hold_up_the_only_user() {
         w.run(15 * 50);
         let again = w.write(inode, 0, false);
         w.run(50);
-        if others == 0 {
+        if others == 0 || is_away {
             assert_eq!(w.granted(again).unwrap().version, version + 1);
             // From now on it is locked as always.
             let next = w.write(inode, 0, false);
@@ -266,6 +272,26 @@ fn a_lock_of_an_earlier_run_does_not_hold_up_the_only_user() {
         let stranger = w.write(inode, 0, false);
         w.run(50);
         assert!(!w.answers.contains_key(&stranger));
+    }
+}
+
+#[test]
+fn a_cut_of_an_earlier_run_does_not_hold_up_the_next() {
+    for is_done in [false, true] {
+        let mut w = World::started();
+        let (inode, _) = w.file(2);
+        w.truncate(inode, 500);
+        // The master dies when the line is safe, and before or after the command has left.
+        let lines = w.log.lines.len();
+        if is_done {
+            w.commit();
+            w.work();
+        }
+        restart(&mut w, lines);
+        w.run(15 * 50);
+        let again = w.truncate(inode, 500);
+        w.run(50);
+        assert!(w.granted(again).is_some(), "{is_done}");
     }
 }
 
