@@ -328,7 +328,7 @@ impl Chunks {
         if log.apply(&op).is_err() {
             return;
         }
-        self.contents_change(info.id);
+        self.version_changes(info, version);
         self.copies.doubt(row);
         for copy in self.copies.list(row) {
             if copy.state.is_wrong() {

@@ -11,6 +11,7 @@ use crate::effect::{Command, Log};
 use crate::labels;
 use crate::operation::{OpKind, Operation};
 use crate::queues::prio;
+use crate::servers::Server;
 use crate::state::{Chunks, Map, TICKS_PER_SECOND};
 
 /// A REPLICATE without answer.
@@ -232,22 +233,34 @@ impl Chunks {
         if self.is_replicated(row) {
             return true;
         }
-        let mut others = self.servers.connected().filter(|&(slot, server)| {
-            server.takes_copies()
-                && !self.backoffs.is_hopeless((row, slot))
-                && copies.iter().all(|c| c.server != slot)
-        });
-        if !self.needs_matching(&wanted) {
-            return others.next().is_some();
+        let others: Vec<u16> = self
+            .servers
+            .connected()
+            .filter(|&(slot, server)| {
+                server.takes_copies()
+                    && !self.backoffs.is_hopeless((row, slot))
+                    && copies.iter().all(|c| c.server != slot)
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        if others.is_empty() || !self.needs_matching(&wanted) {
+            return !others.is_empty();
         }
         let valid = copies.iter().filter(|c| c.state == CopyState::Valid);
-        let servers: Vec<_> = others
-            .map(|(slot, _)| slot)
-            .chain(valid.map(|c| c.server))
-            .map(|slot| self.candidate(slot))
-            .collect();
-        let m = labels::matching(wanted.entries, &servers);
-        m.server.iter().all(Option::is_some)
+        let without: Vec<u16> = others.into_iter().chain(valid.map(|c| c.server)).collect();
+        // Labels that cannot be had with their places either are no reason to give them up.
+        let useless = copies
+            .iter()
+            .filter(|c| c.state.is_wrong() || c.state == CopyState::Invalid)
+            .filter(|c| self.servers.get(c.server).is_some_and(Server::takes_copies))
+            .map(|c| c.server);
+        let with: Vec<u16> = without.iter().copied().chain(useless).collect();
+        let matched = |slots: &[u16]| {
+            let servers: Vec<_> = slots.iter().map(|&s| self.candidate(s)).collect();
+            let m = labels::matching(wanted.entries, &servers);
+            m.server.iter().flatten().count()
+        };
+        matched(&without) >= matched(&with)
     }
 
     /// A source below its limit: VALID copies first, or the nearest ones (spec 05 §16.4).

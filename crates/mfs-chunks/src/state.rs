@@ -22,6 +22,7 @@ use crate::servers::Servers;
 use crate::stranded::Stranded;
 use crate::topology::Topology;
 use crate::unfinished::{UndoWalk, Unfinished};
+use crate::unharmed::Unharmed;
 
 /// Length of a tick (spec 05 §0).
 pub const TICKS_PER_SECOND: u32 = 50;
@@ -95,8 +96,8 @@ pub struct Chunks {
     /// Entries of `unfinished` that came from the log of an earlier run and are not decided yet.
     pub(crate) unresolved: Set<u64>,
     pub(crate) undo_walk: UndoWalk,
-    /// Versions since which nothing was granted, where that is not the present one, by chunk.
-    pub(crate) unharmed: Map<u64, u32>,
+    /// Other versions that are as good as the present one, by chunk.
+    pub(crate) unharmed: Map<u64, Unharmed>,
     /// Since when nothing is in progress and all servers are there, in ticks.
     pub(crate) complete_since: Option<u64>,
     /// Chunks that no file names but that are to be kept until then (spec 05 §21.2).

@@ -19,10 +19,39 @@ use mfs_meta::ChunkInfo;
 use crate::copy::CopyState;
 use crate::state::Chunks;
 
+/// Versions of a chunk that have the same contents, but for what was not confirmed.
+#[derive(Clone, Copy)]
+pub(crate) struct Unharmed {
+    since: u32,
+    /// The last one that a failed operation gave; the present version is meant, too.
+    until: u32,
+}
+
+impl Unharmed {
+    fn contains(self, version: u32, present: u32) -> bool {
+        (self.since..=self.until.max(present)).contains(&version)
+    }
+}
+
 impl Chunks {
     /// The version of a chunk goes up, and nothing else is done to it.
     pub(crate) fn version_goes_up(&mut self, chunk: u64, from: u32) {
-        self.unharmed.entry(chunk).or_insert(from);
+        let unharmed = Unharmed {
+            since: from,
+            until: from,
+        };
+        self.unharmed.entry(chunk).or_insert(unharmed);
+    }
+
+    /// Another version becomes the present one, because copies have it. If nothing was granted between the two, all
+    /// that were as good as the one are as good as the other.
+    pub(crate) fn version_changes(&mut self, info: &ChunkInfo, to: u32) {
+        match self.unharmed.get_mut(&info.id) {
+            Some(unharmed) if unharmed.contains(to, info.version) => {
+                unharmed.until = unharmed.until.max(info.version);
+            }
+            _ => self.contents_change(info.id),
+        }
     }
 
     /// From now on copies of the present version, and no others, may have something that was confirmed.
@@ -30,13 +59,13 @@ impl Chunks {
         self.unharmed.remove(&chunk);
     }
 
-    /// The greatest older version that a copy has which can take the place of the present ones.
+    /// The greatest other version that a copy has which can take the place of the present ones.
     pub(crate) fn unharmed_version(&self, row: u32, info: &ChunkInfo) -> Option<u32> {
-        let since = *self.unharmed.get(&info.id)?;
+        let unharmed = *self.unharmed.get(&info.id)?;
         self.servers_with(row, CopyState::is_wrong)
             .iter()
             .map(|&server| self.copies.wrong_version(row, server))
-            .filter(|version| (since..info.version).contains(version))
+            .filter(|&version| version != info.version && unharmed.contains(version, info.version))
             .max()
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct TestLog {
     pub(crate) unfinished: Unfinished,
     /// What is on the disk; `None`: every line, at once.
     pub(crate) durable: Option<u64>,
+    /// Chunks that got another version by itself, from which and to which; to be taken.
+    pub(crate) changed: Vec<(u64, u32, u32)>,
 }
 
 impl TestLog {
@@ -28,6 +30,7 @@ impl TestLog {
             lines: Vec::new(),
             unfinished: Unfinished::default(),
             durable: None,
+            changed: Vec::new(),
         }
     }
 
@@ -138,6 +141,9 @@ impl Log for TestLog {
 
     fn apply(&mut self, op: &Op<'_>) -> Result<Outcome, Status> {
         let version = self.meta.version();
+        if let Op::SetVersion { id, version } = *op {
+            self.changed.push((id, self.version_of(id), version));
+        }
         let before = self.unfinished.before(&self.meta, op);
         let outcome = self.meta.apply(self.now, op)?;
         self.unfinished.after(before, &outcome);

@@ -13,6 +13,7 @@ use mfs_meta::Status;
 
 use crate::log::{START, TestLog};
 use crate::setup::write_request;
+use crate::simulation::torn::TornFigures;
 
 pub(crate) const GIB: u64 = 1 << 30;
 /// With the version of a copy: it is on a disk marked for removal.
@@ -60,6 +61,18 @@ pub(crate) struct Server {
     pub(crate) connection: Option<ServerId>,
     pub(crate) inbox: VecDeque<Command>,
     pub(crate) disk: BTreeMap<u64, DiskCopy>,
+    /// Copies with a block that cannot be read, and whether the server has told so since it connected.
+    pub(crate) torn: BTreeMap<u64, bool>,
+    /// Copies that it was told to delete since it connected.
+    pub(crate) doomed: BTreeSet<u64>,
+}
+
+impl Server {
+    /// The copy of a chunk that can be read.
+    pub(crate) fn sound(&self, chunk: u64) -> Option<DiskCopy> {
+        let copy = self.disk.get(&chunk).copied();
+        copy.filter(|_| !self.torn.contains_key(&chunk))
+    }
 }
 
 /// What a client learns about a request.
@@ -70,9 +83,9 @@ pub(crate) struct World {
     pub(crate) chunks: Chunks,
     pub(crate) config: ChunkConfig,
     pub(crate) servers: Vec<Server>,
-    by_connection: HashMap<ServerId, usize>,
+    pub(crate) by_connection: HashMap<ServerId, usize>,
     /// Effects and immediate answers that wait for the commit.
-    pending: VecDeque<Effect>,
+    pub(crate) pending: VecDeque<Effect>,
     /// Answers that have reached their clients.
     pub(crate) answers: HashMap<RequestId, Answered>,
     /// Requests as they are executed again.
@@ -93,6 +106,15 @@ pub(crate) struct World {
     disk: Option<TestLog>,
     /// Deletions of chunks that were considered against it.
     pub(crate) power_checked: usize,
+    /// The last grants of write sessions that were not ended, by chunk.
+    pub(crate) sessions: BTreeMap<u64, Grant>,
+    /// Torn copies that were just read.
+    pub(crate) found: BTreeSet<(usize, u64)>,
+    /// Chunks that were to be cut, and nobody has been told yet what became of that.
+    pub(crate) cut: BTreeSet<u64>,
+    /// Chunks with operations that had not ended a moment ago.
+    pub(crate) unfinished: BTreeSet<u64>,
+    pub(crate) torn: TornFigures,
     seed: u64,
     traced: Option<u64>,
     shown: usize,
@@ -139,6 +161,8 @@ impl World {
                 connection: None,
                 inbox: VecDeque::new(),
                 disk: BTreeMap::new(),
+                torn: BTreeMap::new(),
+                doomed: BTreeSet::new(),
             })
             .collect();
         let chunks = Chunks::new(
@@ -169,6 +193,11 @@ impl World {
             deletions_checked: 0,
             disk: None,
             power_checked: 0,
+            sessions: BTreeMap::new(),
+            found: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
+            torn: TornFigures::default(),
             seed,
             traced: std::env::var("CHUNKS_TRACE")
                 .ok()
@@ -260,6 +289,8 @@ impl World {
         let server = &mut self.servers[s];
         server.alive = true;
         server.inbox.clear();
+        server.torn.values_mut().for_each(|known| *known = false);
+        server.doomed.clear();
         let r = Registration {
             ip: server.ip,
             port: server.port,
@@ -378,13 +409,38 @@ impl World {
     pub(crate) fn settle(&mut self) {
         self.trace_lines();
         loop {
-            self.pending.extend(self.chunks.take_effects());
+            self.take_effects();
             let Some(request) = self.chunks.resume(&self.log) else {
                 break;
             };
             self.execute(request);
         }
-        self.pending.extend(self.chunks.take_effects());
+        self.take_effects();
+    }
+
+    fn take_effects(&mut self) {
+        for effect in self.chunks.take_effects() {
+            match effect.action {
+                Action::Finished {
+                    result: Ok(ref done),
+                    ..
+                } => self.promised(done),
+                Action::Command {
+                    server,
+                    command: Command::Delete { chunk, .. },
+                } => self.excuse_deletion(server, chunk),
+                Action::Command {
+                    command:
+                        Command::Truncate {
+                            chunk, old_version, ..
+                        },
+                    ..
+                } => self.excuse_truncation(chunk, old_version),
+                _ => {}
+            }
+            self.pending.push_back(effect);
+        }
+        self.count_takeovers();
     }
 
     /// Whether a command about a chunk waits for the commit.
@@ -419,6 +475,7 @@ impl World {
                     "operation on a copy that is being deleted: {command:?}"
                 );
                 if let Command::Delete { chunk, .. } = command {
+                    self.servers[s].doomed.insert(chunk);
                     self.check_deletion(s, chunk);
                     self.check_power(s, chunk);
                 }
@@ -448,6 +505,10 @@ impl World {
         self.requests.clear();
         self.outstanding.clear();
         self.by_connection.clear();
+        self.sessions.clear();
+        self.found.clear();
+        self.cut.clear();
+        self.unfinished.clear();
         for s in &mut self.servers {
             s.connection = None;
             s.inbox.clear();
@@ -466,6 +527,7 @@ impl World {
             now,
             self.seed,
         );
+        self.forget_fallbacks();
     }
 
     // ---- chunkservers ---------------------------------------------------------------------------
@@ -519,6 +581,7 @@ impl World {
 
     pub(crate) fn obey(&mut self, s: usize, manner: Manner) {
         if let Some(answer) = self.perform(s, manner) {
+            self.report_torn();
             self.answer(s, &answer);
         }
     }
@@ -531,13 +594,8 @@ impl World {
     }
 
     fn change_disk(&mut self, s: usize, command: &Command) -> u8 {
-        let source = |w: &World, at: (u32, u16), chunk: u64| {
-            w.servers
-                .iter()
-                .find(|x| (x.ip, x.port) == at && x.alive)
-                .and_then(|x| x.disk.get(&chunk).copied())
-        };
         let disk = &self.servers[s].disk;
+        let mut is_torn = self.servers[s].torn.contains_key(&command.chunk());
         let (chunk, new) = match *command {
             Command::Create { chunk, version } => {
                 if disk.contains_key(&chunk) {
@@ -551,6 +609,7 @@ impl World {
                     Some(c) if version != 0 && c.version != version => 19,
                     Some(_) => {
                         self.servers[s].disk.remove(&chunk);
+                        self.servers[s].torn.remove(&chunk);
                         0
                     }
                 };
@@ -581,6 +640,7 @@ impl World {
                     Command::DupTrunc { length, .. } => cut(old.data, length),
                     _ => old.data,
                 };
+                is_torn = self.servers[s].torn.contains_key(&source);
                 (chunk, DiskCopy { version, data })
             }
             Command::SetVersion {
@@ -615,14 +675,30 @@ impl World {
                 if disk.contains_key(&chunk) {
                     return 20;
                 }
-                match source(self, (ip, port), chunk) {
+                let mut servers = self.servers.iter();
+                let source = servers.position(|x| (x.ip, x.port) == (ip, port) && x.alive);
+                match source.and_then(|x| Some((x, *self.servers[x].disk.get(&chunk)?))) {
                     None => return 26,
-                    Some(c) if c.version != version => return 19,
-                    Some(c) => (chunk, c),
+                    Some((_, c)) if c.version != version => return 19,
+                    Some((x, _)) if self.servers[x].torn.contains_key(&chunk) => {
+                        self.torn_source(x, chunk);
+                        return 29;
+                    }
+                    Some((_, c)) => (chunk, c),
                 }
             }
         };
-        self.servers[s].disk.insert(chunk, new);
+        let server = &mut self.servers[s];
+        server.disk.insert(chunk, new);
+        server.doomed.remove(&chunk);
+        if is_torn {
+            server.torn.insert(chunk, false);
+        } else {
+            server.torn.remove(&chunk);
+        }
+        if is_torn {
+            self.excuse_cut(s, command);
+        }
         0
     }
 
@@ -675,7 +751,10 @@ impl World {
             Ok(Reply::Now(grant)) => Ok(Done::Write(grant)),
             Err(status) => Err(status),
         };
-        self.pending.extend(self.chunks.take_effects());
+        self.take_effects();
+        if let Ok(done) = &result {
+            self.promised(done);
+        }
         self.pending.push_back(Effect {
             version: self.log.meta.version(),
             action: Action::Finished { request, result },
@@ -692,6 +771,9 @@ impl World {
     /// The end of a write session; the status is known at once, the line is safe at the next commit.
     pub(crate) fn end_write(&mut self, chunk: u64) -> Result<(), Status> {
         let result = self.chunks.unlock(&mut self.log, chunk);
+        if result.is_ok() {
+            self.sessions.remove(&chunk);
+        }
         self.settle();
         result
     }
@@ -708,18 +790,24 @@ impl World {
         self.trace(grant.chunk, || format!("data {data:x} to {grant:?}"));
         let mut all = !grant.locations.is_empty();
         for l in &grant.locations {
-            let at = (l.ip, l.port);
-            let mut servers = self.servers.iter_mut();
-            let server = servers.find(|s| (s.ip, s.port) == at).unwrap();
+            let s = self.server_at(l.ip, l.port);
+            let server = &mut self.servers[s];
             let copy = server
                 .disk
                 .get_mut(&grant.chunk)
                 .filter(|c| server.alive && c.version == grant.version);
+            // A part of the torn block cannot be written without reading the rest; other blocks can.
+            let hits = server.torn.contains_key(&grant.chunk) && data & 2 != 0;
             match copy {
+                Some(_) if hits => {
+                    self.found.insert((s, grant.chunk));
+                    all = false;
+                }
                 Some(copy) => copy.data = data,
                 None => all = false,
             }
         }
+        self.report_torn();
         all
     }
 
@@ -770,6 +858,12 @@ impl World {
             .count()
     }
 
+    /// Whether a server was told to delete a copy. When it has refused, the copy counts nothing until it is reported
+    /// again.
+    pub(crate) fn is_deleting(&self, s: usize, chunk: u64) -> bool {
+        self.outstanding.contains(&(s, chunk, 1)) || self.servers[s].doomed.contains(&chunk)
+    }
+
     /// Replications that run: by server, how many from there and how many to there.
     pub(crate) fn replications(&self) -> Vec<(u32, u32)> {
         let mut running = vec![(0, 0); self.servers.len()];
@@ -797,13 +891,14 @@ impl World {
         self.servers
             .iter()
             .enumerate()
-            .filter(|(s, _)| !self.outstanding.contains(&(*s, chunk, 1)))
-            .filter(|(_, s)| {
-                s.disk
-                    .get(&chunk)
-                    .is_some_and(|c| allowed.contains(&c.data))
-            })
+            .filter(|(s, _)| !self.is_deleting(*s, chunk))
+            .filter(|(_, s)| s.sound(chunk).is_some_and(|c| allowed.contains(&c.data)))
             .count()
+    }
+
+    pub(crate) fn server_at(&self, ip: u32, port: u16) -> usize {
+        let mut servers = self.servers.iter();
+        servers.position(|s| (s.ip, s.port) == (ip, port)).unwrap()
     }
 
     fn check_deletion(&mut self, s: usize, chunk: u64) {
@@ -822,7 +917,7 @@ impl World {
         }
     }
 
-    /// Reads a slot: whatever a client is told must be right.
+    /// Reads a slot: whatever a client is told must be right. The number of copies that it can read.
     pub(crate) fn check_read(&mut self, inode: u32, index: u32) -> Option<usize> {
         let r = mfs_chunks::ReadRequest {
             request: self.number(),
@@ -849,16 +944,22 @@ impl World {
             );
             return Some(0);
         }
+        let mut readable = grant.locations.len();
         for l in &grant.locations {
-            let at = (l.ip, l.port);
-            let mut servers = self.servers.iter();
-            let server = servers.find(|s| (s.ip, s.port) == at).unwrap();
+            let s = self.server_at(l.ip, l.port);
+            let server = &self.servers[s];
             if !server.alive || server.connection.is_none() {
                 continue;
             }
             let copy = server.disk.get(&grant.chunk);
             let copy = copy.unwrap_or_else(|| panic!("no copy of {grant:?} on {:08x}", l.ip));
             assert_eq!(copy.version, grant.version, "chunk {}", grant.chunk);
+            if server.torn.contains_key(&grant.chunk) {
+                // The reader gets nothing from there, and tries the next.
+                self.found.insert((s, grant.chunk));
+                readable -= 1;
+                continue;
+            }
             assert!(
                 allowed.contains(&copy.data),
                 "file {inode} slot {index} chunk {}: {:x} not in {allowed:x?}",
@@ -867,6 +968,7 @@ impl World {
             );
             self.reads_checked += 1;
         }
-        Some(grant.locations.len())
+        self.report_torn();
+        Some(readable)
     }
 }
