@@ -225,7 +225,8 @@ impl Metadata {
     }
 
     /// Whether the quotas let a snapshot of `src` appear as `name` in `parent`: what is new there less what it
-    /// replaces, for each directory that exists there already and for those above (spec 07 §7.10.2).
+    /// replaces, for each directory that exists there already and for those above (spec 07 §7.10.2). A directory
+    /// that is merged into is not new; the original counts it as one more inode in itself, and refuses what fits.
     #[must_use]
     pub fn quota_allows_snapshot(&self, src: u32, parent: u32, name: &[u8]) -> bool {
         if self.t.quotas.is_empty() {
@@ -380,6 +381,27 @@ mod tests {
         assert!(!m.quota_allows_move(b, c, &inodes(6)));
         assert!(!m.quota_allows_move(1, c, &inodes(1)));
         assert!(m.quota_allows_move(c, 1, &inodes(9)));
+    }
+
+    #[test]
+    fn a_directory_that_a_snapshot_finds_is_no_new_inode() {
+        let mut m = Metadata::new(1, 1);
+        let (source, target) = (make(&mut m, 1, "s", 2), make(&mut m, 1, "t", 2));
+        // The original counts the directory itself as new in it, and refuses this.
+        quota(&mut m, target, 0x10, 0, 0, 0);
+        assert!(m.quota_allows_snapshot(source, 1, b"t"));
+        for (dir, name) in [(source, "old"), (source, "new"), (target, "old")] {
+            make(&mut m, dir, name, 1);
+        }
+        quota(&mut m, target, 0x10, 1, 0, 0);
+        assert!(!m.quota_allows_snapshot(source, 1, b"t"));
+        quota(&mut m, target, 0x10, 2, 0, 0);
+        assert!(m.quota_allows_snapshot(source, 1, b"t"));
+        // In another directory it is one, with all that is in it.
+        quota(&mut m, target, 0x10, 3, 0, 0);
+        assert!(!m.quota_allows_snapshot(source, target, b"x"));
+        quota(&mut m, target, 0x10, 4, 0, 0);
+        assert!(m.quota_allows_snapshot(source, target, b"x"));
     }
 
     #[test]

@@ -7,26 +7,39 @@ use mfs_proto::Status;
 use mfs_proto::client::attr::{Getattr, Lookup};
 use mfs_proto::client::data::truncate_flags;
 use mfs_proto::client::info::NodeInfo;
-use mfs_proto::client::tree::Readdir;
-use mfs_proto::client::{Answer, Cred, Expect, Reply, Request};
+use mfs_proto::client::quota::{QuotaControl, qflags};
+use mfs_proto::client::tree::{Readdir, snapshot_mode};
+use mfs_proto::client::{Answer, Cred, Expect, InodeRequest, Reply, Request};
 use mfs_proto::msg;
 
 use crate::duel::Duel;
 use crate::script::{Message, Ref};
 use crate::slots::{SLOTS, SUB};
+use crate::waits::PosixWaits;
 
 /// The step that makes the root of the subfolder mount; the first of every script.
 pub(crate) const SUB_ROOT: Ref = Ref::Node(0, 0);
 
 const MID: u32 = 0xFFFF_FFF0;
 
+/// Where the command is in the body of a POSIX_LOCK: behind inode, request id, owner and process.
+const POSIX_CMD: usize = 20;
+
 /// Whether the state has to be asked before this message.
 pub(crate) fn needed(message: &Message) -> bool {
-    matches!(
-        message.msg,
-        msg::CLTOMA_FUSE_PARENTS | msg::CLTOMA_FUSE_RENAME | msg::CLTOMA_FUSE_TRUNCATE
-    ) && !message.solo
-        || message.body.refs().any(|r| matches!(r, Ref::Edge(_)))
+    let kind = match message.msg {
+        msg::CLTOMA_FUSE_PARENTS | msg::CLTOMA_FUSE_RENAME | msg::CLTOMA_FUSE_TRUNCATE => {
+            !message.solo
+        }
+        msg::CLTOMA_FUSE_SNAPSHOT => true,
+        msg::CLTOMA_FUSE_POSIX_LOCK => {
+            let body = message.body.resolve(|_| 0);
+            body.get(POSIX_CMD)
+                .is_some_and(|&cmd| PosixWaits::may_wait(cmd))
+        }
+        _ => false,
+    };
+    kind || message.body.refs().any(|r| matches!(r, Ref::Edge(_)))
 }
 
 /// Why a message must not be sent now.
@@ -56,6 +69,19 @@ pub(crate) fn reason(duel: &mut Duel, message: &Message) -> Result<Option<&'stat
             }
             let into_itself = from != to && child(duel, from, r.name_src)? == Some(to);
             Ok(into_itself.then_some("RENAME of a directory into itself (crash)"))
+        }
+        Request::Snapshot(r) if r.smode & snapshot_mode::DELETE == 0 => {
+            let (source, parent) = (real(r.inode), real(r.parent_dst));
+            let Some(target) = child(duel, parent, r.name)? else {
+                return Ok(None);
+            };
+            let counts_more = quota_may_count_more(duel, source, target)?;
+            Ok(counts_more.then_some("SNAPSHOT into a directory whose inodes are nearly used up"))
+        }
+        Request::PosixLock(r) => {
+            let session = duel.sessions[message.slot];
+            let waits = session.is_some_and(|session| duel.rules.waits.has(session, &r));
+            Ok(waits.then_some("POSIX lock with the request id of one that waits"))
         }
         Request::Readdir(Readdir { inode, .. }) | Request::NodeInfo(NodeInfo { inode, .. }) => {
             let gone = links(duel, inode)?.is_none();
@@ -102,6 +128,47 @@ fn child(duel: &mut Duel, parent: u32, name: &[u8]) -> Result<Option<u32>> {
     let answer = duel.ask_both(&request)?;
     Ok(match decode(&request, &answer)? {
         Ok(Reply::Lookup(reply)) => Some(reply.inode),
+        _ => None,
+    })
+}
+
+/// Whether a snapshot of a directory into one that is there may be refused by the original only: it counts the
+/// directory itself as one more inode in it (spec 07 §7.10.2). Quotas are on directories right below the roots
+/// only, so that this concerns the target, or what is in the root of the subfolder mount.
+fn quota_may_count_more(duel: &mut Duel, source: u32, target: u32) -> Result<bool> {
+    let Some(more) = inodes_below(duel, source)? else {
+        return Ok(false);
+    };
+    if u64::from(target) == duel.number(SUB_ROOT) {
+        return Ok(true);
+    }
+    let request = Request::QuotaControl(QuotaControl {
+        mid: MID,
+        inode: target,
+        qflags: 0,
+        limits: None,
+    });
+    let answer = duel.ask_both(&request)?;
+    let Ok(Reply::QuotaControl(quota)) = decode(&request, &answer)? else {
+        return Ok(false);
+    };
+    let limits = [
+        (qflags::SOFT_INODES, quota.soft.inodes),
+        (qflags::HARD_INODES, quota.hard.inodes),
+    ];
+    Ok(limits.iter().any(|&(flag, limit)| {
+        quota.qflags & flag != 0
+            && u64::from(quota.current.inodes) + u64::from(more) >= limit.into()
+    }))
+}
+
+/// Inodes in a directory; `None` for what is none.
+fn inodes_below(duel: &mut Duel, inode: u32) -> Result<Option<u32>> {
+    let request = Request::Getdirstats(InodeRequest { mid: MID, inode });
+    let answer = duel.ask_both(&request)?;
+    Ok(match decode(&request, &answer)? {
+        // With itself.
+        Ok(Reply::Getdirstats(figures)) => Some(figures.inodes.saturating_sub(1)),
         _ => None,
     })
 }

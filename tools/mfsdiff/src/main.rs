@@ -14,6 +14,7 @@ mod rules;
 mod script;
 mod shrink;
 mod slots;
+mod waits;
 
 use std::fs;
 use std::path::{Path, PathBuf};

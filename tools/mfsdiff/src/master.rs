@@ -200,12 +200,14 @@ impl Master {
 }
 
 /// Stops the original and ours; their images. The original ends at the second change of the second behind the
-/// signal, and does what is due until then: ours is to see these seconds too.
+/// signal, and does what is due until then: ours is to see these seconds too, and gets as long for the last one as
+/// the original takes to notice it and to end, which is longer on a busy machine.
 pub(crate) fn stop([original, ours]: [Master; 2], clock: &mut Clock) -> Result<[PathBuf; 2]> {
     original.terminate()?;
     let_end(clock)?;
+    let original = original.end()?;
     ours.terminate()?;
-    Ok([original.end()?, ours.end()?])
+    Ok([original, ours.end()?])
 }
 
 /// Lets the seconds pass that the original takes to end.

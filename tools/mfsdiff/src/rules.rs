@@ -10,6 +10,7 @@ use mfs_proto::{Status, msg};
 
 use crate::connection::Frame;
 use crate::slots::SLOTS;
+use crate::waits::PosixWaits;
 
 /// What a rule may look at beside the answers.
 pub(crate) struct Context<'a> {
@@ -35,6 +36,8 @@ pub(crate) struct Rules {
     refused_ends: Vec<Vec<u8>>,
     /// Their files: the original has voided what all sessions have cached of them.
     untouched: HashSet<u32>,
+    /// Requests for POSIX locks that wait.
+    pub(crate) waits: PosixWaits,
 }
 
 impl Rules {

@@ -3,7 +3,9 @@
 //!
 //! Where the original is not to be followed (spec 07 §7.17, spec 03 §9.2): conversions in place are logged, as a
 //! release and a new lock; whenever something leaves a queue those behind it are looked at again; the locks of
-//! a session that goes are released by lines before those who waited for them are served.
+//! a session that goes are released by lines before those who waited for them are served; a waiting POSIX
+//! request that is sent again is the same one; an interrupt wakes every one with its id, not the first only, which
+//! its client may have given up long ago.
 
 use std::collections::{HashMap, VecDeque};
 

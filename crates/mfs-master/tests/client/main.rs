@@ -10,6 +10,7 @@
 )]
 
 mod cluster;
+mod locks;
 mod open;
 mod ours;
 mod recording;

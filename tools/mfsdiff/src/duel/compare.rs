@@ -2,7 +2,8 @@
 
 use mfs_proto::client::info::NodeInfoReply;
 use mfs_proto::client::tree::EntryInfo;
-use mfs_proto::client::{Answer, FileType, Reply, Request};
+use mfs_proto::client::{Answer, FileType, Reply, Request, peek_mid};
+use mfs_proto::msg;
 
 use super::exchange::Sent;
 use super::{Duel, Outcome};
@@ -87,9 +88,16 @@ impl Duel {
             if let Ok(Request::SustainedInodes(r)) = &request {
                 let inodes: Vec<u32> = r.inodes.iter().collect();
                 self.rules.sustained(&inodes);
+                if let Some(session) = self.sessions[message.slot] {
+                    self.rules.waits.opened(session, &inodes);
+                }
             }
             // There is nothing to fail.
             entry.1 += 1;
+        } else if let (Ok(Request::PosixLock(r)), Some(session)) =
+            (&request, self.sessions[message.slot])
+        {
+            self.rules.waits.add(session, r);
         }
         self.outcomes.push((sent.step.label, outcome));
         None
@@ -120,6 +128,13 @@ impl Duel {
             frames.sort_unstable();
         }
         self.figures.notices += got[0].len() as u64;
+        for (message, payload) in &got[0] {
+            if *message == msg::MATOCL_FUSE_POSIX_LOCK
+                && let Some(mid) = peek_mid(payload)
+            {
+                self.rules.waits.answered(mid);
+            }
+        }
         let [mut original, ours] = got;
         if original == ours {
             return None;

@@ -45,7 +45,7 @@ pub(crate) struct Duel {
     masters: [Master; 2],
     connections: [Vec<Option<Connection>>; 2],
     /// The sessions of the slots, equal on both sides.
-    sessions: [Option<u32>; SLOTS.len()],
+    pub(crate) sessions: [Option<u32>; SLOTS.len()],
     metaid: u64,
     /// Inodes that answers told of.
     nodes: HashMap<Label, Vec<u32>>,
