@@ -73,7 +73,8 @@ pub(super) fn touch_atime_in(txn: &mut Txn<'_>, mode: AccessTimeMode, inode: u32
     }
 }
 
-/// AMTIME_INODES 701: times that a client reports of files which it has read or written. They only go forward.
+/// AMTIME_INODES 701: times that a client reports of files which it has read or written. They only go forward. A mount
+/// whose folder is gone reports in vain.
 pub(super) fn amtime(ctx: &Ctx<'_>, r: &AmtimeInodes<'_>) -> Result<(), Status> {
     let config = ctx.master.config();
     let times = Times {
@@ -84,9 +85,11 @@ pub(super) fn amtime(ctx: &Ctx<'_>, r: &AmtimeInodes<'_>) -> Result<(), Status> 
     let is_news = {
         // Clients report everything twice.
         let state = ctx.read();
-        r.inodes
-            .iter()
-            .any(|item| times.changed(&state.meta, &item).is_some())
+        let has_root = times.root == 0 || state.meta.node(times.root).is_some();
+        has_root
+            && r.inodes
+                .iter()
+                .any(|item| times.changed(&state.meta, &item).is_some())
     };
     if !is_news {
         return Ok(());

@@ -18,6 +18,7 @@ mod replay;
 #[path = "../net/server.rs"]
 #[allow(dead_code, reason = "the other test program uses all of it")]
 mod server;
+mod times;
 
 macro_rules! recordings {
     ($($name:ident)*) => {
