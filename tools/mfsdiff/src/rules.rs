@@ -34,8 +34,10 @@ pub(crate) struct Rules {
     /// Beginnings of the notices that the original sends for ends of writes of this batch that it refused, because
     /// the session may not write at all: inode, index, chunk.
     refused_ends: Vec<Vec<u8>>,
-    /// Their files: the original has voided what all sessions have cached of them.
+    /// Their files: the original has voided what all other sessions have cached of them.
     untouched: HashSet<u32>,
+    /// The same with the slot that was refused: what its session has cached is valid for the original.
+    refused: HashSet<(usize, u32)>,
     /// Requests for POSIX locks that wait.
     pub(crate) waits: PosixWaits,
 }
@@ -69,6 +71,9 @@ impl Rules {
         if !ours_keeps_less {
             return None;
         }
+        if self.refused.contains(&(context.slot, inode)) {
+            return Some("cached data after a write that is refused");
+        }
         let was_cut = self.cut.contains(&inode);
         was_cut.then_some("cached data after OPEN with TRUNCATE")
     }
@@ -99,6 +104,7 @@ impl Rules {
             && SLOTS[context.slot].writes_nothing()
         {
             self.untouched.insert(r.inode);
+            self.refused.insert((context.slot, r.inode));
             if let Some(index) = r.index {
                 let fields = [
                     &[0; 4][..],
@@ -350,6 +356,10 @@ mod tests {
                 .explain(&context, Some(&lacks), Some(&keeps))
                 .is_some()
         );
+        // The other way round for the one that was refused.
+        let own = self::context(READ_ONLY, &request);
+        assert!(rules.explain(&own, Some(&keeps), Some(&lacks)).is_some());
+        assert_eq!(rules.explain(&context, Some(&keeps), Some(&lacks)), None);
         // The notice of it is left out, and only that.
         let mut notice = vec![0; 4];
         notice.extend([0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
