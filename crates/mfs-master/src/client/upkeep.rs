@@ -13,6 +13,7 @@ use mfs_proto::client::session::{
 };
 use mfs_proto::register::session_flags;
 
+use super::rights;
 use crate::context::Ctx;
 use crate::live::locks;
 use crate::master::Txn;
@@ -73,8 +74,8 @@ pub(super) fn touch_atime_in(txn: &mut Txn<'_>, mode: AccessTimeMode, inode: u32
     }
 }
 
-/// AMTIME_INODES 701: times that a client reports of files which it has read or written. They only go forward. A mount
-/// whose folder is gone reports in vain.
+/// AMTIME_INODES 701: times that a client reports of files which it has read or written. They only go forward. A meta
+/// session reports in vain of what has a name.
 pub(super) fn amtime(ctx: &Ctx<'_>, r: &AmtimeInodes<'_>) -> Result<(), Status> {
     let config = ctx.master.config();
     let times = Times {
@@ -85,11 +86,9 @@ pub(super) fn amtime(ctx: &Ctx<'_>, r: &AmtimeInodes<'_>) -> Result<(), Status> 
     let is_news = {
         // Clients report everything twice.
         let state = ctx.read();
-        let has_root = times.root == 0 || state.meta.node(times.root).is_some();
-        has_root
-            && r.inodes
-                .iter()
-                .any(|item| times.changed(&state.meta, &item).is_some())
+        r.inodes
+            .iter()
+            .any(|item| times.changed(&state.meta, &item).is_some())
     };
     if !is_news {
         return Ok(());
@@ -112,12 +111,7 @@ struct Times<'a> {
 impl Times<'_> {
     /// The line for what a client reports, if it changes anything.
     fn changed(&self, meta: &Metadata, item: &Amtime) -> Option<Op<'static>> {
-        let real = if item.inode == ROOT && self.root != 0 {
-            self.root
-        } else {
-            item.inode
-        };
-        let node = meta.node(real)?;
+        let node = rights::find_opened(meta, self.root, item.inode).ok()?;
         let mode = match self.config.atime_mode {
             // What is reported is the reading of a file.
             AccessTimeMode::AlwaysFiles => AccessTimeMode::Always,
@@ -137,7 +131,7 @@ impl Times<'_> {
         };
         ((atime, mtime, ctime) != (node.atime(), node.mtime(), node.ctime())).then_some(
             Op::AmTime {
-                inode: real,
+                inode: node.inode,
                 atime,
                 mtime,
                 ctime,

@@ -133,17 +133,12 @@ fn old_clients_learn_from_the_attributes_alone_that_they_may_keep_data() {
 
 /// A mount of an older version.
 fn mount_of(server: &TestServer, version: Version) -> Client {
-    mount_at(server, version, b"/")
-}
-
-/// A mount of a folder.
-pub(crate) fn mount_at(server: &TestServer, version: Version, path: &[u8]) -> Client {
     let mut old = server.client();
     old.version = version;
     old.register(Register::NewSession(NewSession {
         version,
         info: b"/mnt",
-        path,
+        path: b"/",
         resume: None,
         digest: None,
     }));

@@ -1,48 +1,55 @@
 //! Times that clients report of what they have read and written (spec 04 §7.3).
 
+use mfs_proto::Status;
+use mfs_proto::client::register::{NewMetaSession, Register};
 use mfs_proto::client::session::{Amtime, AmtimeInodes};
 use mfs_proto::client::{Request, tree};
 use mfs_proto::wire::List;
-use mfs_proto::{Status, Version};
 
-use crate::open::mount_at;
-use crate::ours::{create, mkdir, root, status};
-use crate::server::TestServer;
+use crate::ours::{create, root, status};
+use crate::server::{Client, TestServer};
 
-#[test]
-fn a_mount_whose_folder_is_gone_reports_in_vain() {
-    let server = TestServer::with_exports("127.0.0.1 / rw,alldirs,maproot=0:0\n");
-    let (mut client, _) = server.mount();
-    let f = create(&mut client, 1, "f");
-    let dir = mkdir(&mut client, 1, "dir");
-    let mut inside = mount_at(&server, Version::new(3, 0, 117), b"/dir");
-    let mut report = |mtime: u32| {
-        let times = [Amtime {
-            inode: f,
-            atime: 0,
-            mtime,
-        }];
-        inside.send(&Request::AmtimeInodes(AmtimeInodes {
-            inodes: List::from(&times[..]),
-        }));
-        // What is answered comes behind it.
-        let remove = Request::Rmdir(tree::Remove {
-            mid: 1,
-            parent: 1,
-            name: b"nothing",
-            cred: root(),
-        });
-        assert_eq!(status(&mut inside, &remove), Status::ENOENT);
-        server.master.read().meta.node(f).unwrap().mtime()
-    };
-    let now = server.master.read().meta.node(dir).unwrap().mtime();
-    assert_eq!(report(now + 100), now + 100);
-    let remove = Request::Rmdir(tree::Remove {
+/// Reports a time of modification; gives the one that the file has then.
+fn report(server: &TestServer, client: &mut Client, inode: u32, mtime: u32) -> u32 {
+    let times = [Amtime {
+        inode,
+        atime: 0,
+        mtime,
+    }];
+    client.send(&Request::AmtimeInodes(AmtimeInodes {
+        inodes: List::from(&times[..]),
+    }));
+    // What is answered comes behind it.
+    assert_eq!(remove(client, "nothing"), Status::ENOENT);
+    server.master.read().meta.node(inode).unwrap().mtime()
+}
+
+fn remove(client: &mut Client, name: &str) -> Status {
+    let request = Request::Unlink(tree::Remove {
         mid: 1,
         parent: 1,
-        name: b"dir",
+        name: name.as_bytes(),
         cred: root(),
     });
-    assert_eq!(status(&mut client, &remove), Status::OK);
-    assert_eq!(report(now + 200), now + 100);
+    status(client, &request)
+}
+
+#[test]
+fn a_meta_session_reports_in_vain_of_what_has_a_name() {
+    let server = TestServer::with_exports("127.0.0.1 / rw,maproot=0:0\n127.0.0.1 . rw\n");
+    let (mut client, _) = server.mount();
+    let mut meta = server.client();
+    meta.register(Register::NewMetaSession(NewMetaSession {
+        version: meta.version,
+        info: b"/mnt/meta",
+        resume: None,
+        digest: None,
+    }));
+    let f = create(&mut client, 1, "f");
+    let now = server.master.read().meta.node(f).unwrap().mtime();
+    assert_eq!(report(&server, &mut meta, f, now + 100), now);
+    assert_eq!(report(&server, &mut client, f, now + 100), now + 100);
+    assert_eq!(remove(&mut client, "f"), Status::OK);
+    // In the trash, or kept by an open file.
+    assert_eq!(report(&server, &mut meta, f, now + 200), now + 200);
 }
