@@ -13,6 +13,7 @@ use mfs_proto::client::{Answer, Cred, Expect, InodeRequest, Reply, Request};
 use mfs_proto::msg;
 
 use crate::duel::Duel;
+use crate::generate::LONGEST;
 use crate::script::{Message, Ref};
 use crate::slots::{SLOTS, SUB};
 use crate::waits::PosixWaits;
@@ -32,6 +33,8 @@ pub(crate) fn needed(message: &Message) -> bool {
             !message.solo
         }
         msg::CLTOMA_FUSE_SNAPSHOT => true,
+        // Only bent ones have such lengths.
+        msg::CLTOMA_FUSE_WRITE_CHUNK_END => message.solo,
         msg::CLTOMA_FUSE_POSIX_LOCK => {
             let body = message.body.resolve(|_| 0);
             body.get(POSIX_CMD)
@@ -77,6 +80,9 @@ pub(crate) fn reason(duel: &mut Duel, message: &Message) -> Result<Option<&'stat
             };
             let counts_more = quota_may_count_more(duel, source, target)?;
             Ok(counts_more.then_some("SNAPSHOT into a directory whose inodes are nearly used up"))
+        }
+        Request::WriteChunkEnd(r) => {
+            Ok((r.length > LONGEST).then_some("lengths beyond 2^57 by WRITE_CHUNK_END"))
         }
         Request::PosixLock(r) => {
             let session = duel.sessions[message.slot];

@@ -7,7 +7,7 @@ use crate::script::Body;
 use crate::slots::SLOTS;
 
 /// Files are at most so long: beyond it UPDATE is refused by ours.
-const LONGEST: u64 = 1 << 57;
+pub(crate) const LONGEST: u64 = 1 << 57;
 
 pub(super) fn getattr(g: &mut Generator, slot: usize) -> Option<Made> {
     let node = g.world.any(&mut g.rng, slot);

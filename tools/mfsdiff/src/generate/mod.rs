@@ -13,6 +13,8 @@ mod xattr;
 use fastrand::Rng;
 use mfs_proto::client::FileType;
 
+pub(crate) use attr::LONGEST;
+
 use crate::duel::Outcome;
 use crate::script::{Action, Body, Label, Message, Ref, Step};
 use crate::slots::{ADMIN, Role, SLOTS, STRANGER, SUB};
