@@ -131,10 +131,8 @@ impl Chunks {
         }
         // Only with everything known: a server that is away may have the version that the chunk should have.
         if tally.wrong > 0 && self.has_all_data_of(info.id) {
-            let versions = self.servers_with(row, CopyState::is_wrong);
-            let near = versions
-                .iter()
-                .map(|&s| self.copies.wrong_version(row, s))
+            let near = self
+                .wrong_versions(row)
                 .max()
                 .filter(|version| tally.wrong >= goal && version.abs_diff(info.version) == 1);
             if let Some(version) = near.or_else(|| self.unharmed_version(row, info)) {

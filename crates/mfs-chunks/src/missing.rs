@@ -5,7 +5,6 @@ use mfs_meta::records::Kind;
 use mfs_meta::{CHUNK_BITS, Status, eattr};
 
 use crate::class;
-use crate::copy::CopyState;
 use crate::effect::Log;
 use crate::state::{Chunks, UNKNOWN_CHUNK_LIFE};
 
@@ -384,11 +383,7 @@ impl Chunks {
             counts.not_changed += 1;
             return Ok(false);
         }
-        let greatest = self
-            .servers_with(row, CopyState::is_wrong)
-            .iter()
-            .map(|&s| self.copies.wrong_version(row, s))
-            .max();
+        let greatest = self.wrong_versions(row).max();
         match greatest {
             Some(version) => {
                 // The original cannot replay REPAIR with a version (spec 03 §9.2); these two do the same.

@@ -282,6 +282,13 @@ impl Chunks {
             .collect()
     }
 
+    /// The versions of the copies that have a wrong one.
+    pub(crate) fn wrong_versions(&self, row: u32) -> impl Iterator<Item = u32> + '_ {
+        self.servers_with(row, CopyState::is_wrong)
+            .into_iter()
+            .map(move |server| self.copies.wrong_version(row, server))
+    }
+
     /// Nothing has the version that was sent. Servers that have done nothing still have the one before.
     fn no_copy_left(&mut self, log: &mut dyn Log, row: u32, info: &ChunkInfo) {
         let Some(op) = self.operations.get(&row) else {

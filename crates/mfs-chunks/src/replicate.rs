@@ -38,7 +38,16 @@ const MAX_BACKOFFS: usize = 100_000;
 struct Backoff {
     until: u64,
     failures: u32,
-    is_hopeless: bool,
+}
+
+impl Backoff {
+    /// Seconds for which a destination is not asked after its last failure.
+    fn pause(&self) -> u64 {
+        match self.failures {
+            0 | 1 => 0,
+            failures => (1u64 << (failures - 2).min(16)).min(LONGEST_PAUSE),
+        }
+    }
 }
 
 /// Destinations that failed to take a chunk, and until when they are not asked again. The first failure costs
@@ -54,13 +63,10 @@ impl Backoffs {
         let entry = self.0.entry(key).or_insert(Backoff {
             until: 0,
             failures: 0,
-            is_hopeless: false,
         });
         entry.failures += 1;
         if entry.failures > 1 {
-            let pause = (1u64 << (entry.failures - 2).min(16)).min(LONGEST_PAUSE);
-            entry.is_hopeless = pause == LONGEST_PAUSE;
-            entry.until = tick + pause * u64::from(TICKS_PER_SECOND);
+            entry.until = tick + entry.pause() * u64::from(TICKS_PER_SECOND);
         }
     }
 
@@ -74,7 +80,7 @@ impl Backoffs {
 
     /// Whether a destination has failed for minutes.
     fn is_hopeless(&self, key: (u32, u16)) -> bool {
-        !self.0.is_empty() && self.0.get(&key).is_some_and(|b| b.is_hopeless)
+        !self.0.is_empty() && self.0.get(&key).is_some_and(|b| b.pause() == LONGEST_PAUSE)
     }
 
     /// Forgets what was long ago.
@@ -148,7 +154,7 @@ impl Chunks {
         // Servers that have no record of this chunk, by what speaks against them.
         let (mut candidates, mut unfit, mut busy) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, server) in self.servers.connected() {
-            if server.space.total == 0 || server.is_almost_full() {
+            if !server.has_room() {
                 continue;
             }
             if copies.iter().any(|c| c.server == slot) {

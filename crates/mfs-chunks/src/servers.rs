@@ -169,9 +169,14 @@ impl Server {
         !self.maintenance && !matches!(self.load, HeavyLoad::Overloaded | HeavyLoad::Graceful)
     }
 
+    /// Whether there is place for a new copy.
+    pub(crate) fn has_room(&self) -> bool {
+        self.space.total > 0 && !self.is_almost_full()
+    }
+
     /// Whether new copies may come here.
     pub(crate) fn takes_copies(&self) -> bool {
-        self.space.total > 0 && !self.is_almost_full() && self.is_fit()
+        self.has_room() && self.is_fit()
     }
 
     /// Part of its space that is used.

@@ -31,10 +31,11 @@ impl User {
 
 impl Chunks {
     /// Whether a lock does not hold this user up, because it can only be the user's own: it was granted by an earlier
-    /// run of the master, and nobody else who is there has the file open (to cut it, nobody has to). A client whose grant was lost with the
-    /// master asks again, and locks have no owner (spec 05 §10.1): the original lets it wait for two minutes. Since
-    /// the start nothing was done with the chunk, so its version will be raised, which keeps out whatever is still
-    /// under way, also of a client that is away and keeps its files open until its session is removed.
+    /// run of the master, and nobody else who is there has the file open (to cut it, nobody has to). A client whose
+    /// grant was lost with the master asks again, and locks have no owner (spec 05 §10.1): the original lets it wait
+    /// for two minutes. Since the start nothing was done with the chunk, so its version will be raised, which keeps
+    /// out whatever is still under way, also of a client that is away and keeps its files open until its session is
+    /// removed.
     pub(crate) fn may_pass_lock(
         &self,
         meta: &Metadata,

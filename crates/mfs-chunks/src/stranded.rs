@@ -4,7 +4,7 @@
 //! when a server is replaced by an empty one, all that has a single copy waits for that. Here they stay in a queue of
 //! their own, and get their turn as soon as a server can take copies that could not before.
 
-use crate::effect::Log;
+use crate::effect::{Log, ServerId};
 use crate::queues::prio;
 use crate::state::Chunks;
 
@@ -14,7 +14,8 @@ const RELEASED: usize = 10_000;
 /// A server that takes copies, and what makes it one for some chunks and not for others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Taker {
-    slot: u16,
+    /// Its connection: one that comes back is another one.
+    id: ServerId,
     labels: u32,
     rack: u32,
 }
@@ -40,10 +41,12 @@ impl Chunks {
             .servers
             .connected()
             .filter(|(_, s)| s.takes_copies())
-            .map(|(slot, s)| Taker {
-                slot,
-                labels: s.labels,
-                rack: s.rack,
+            .filter_map(|(slot, s)| {
+                Some(Taker {
+                    id: self.servers.id(slot)?,
+                    labels: s.labels,
+                    rack: s.rack,
+                })
             })
             .collect();
         let old = &self.stranded.takers;

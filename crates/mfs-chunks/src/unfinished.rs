@@ -21,7 +21,7 @@ use mfs_meta::op::{Line, Op, Outcome};
 use mfs_meta::{Companion, Metadata, Status};
 use thiserror::Error;
 
-use crate::copy::{CopyState, Tally};
+use crate::copy::Tally;
 use crate::effect::Log;
 use crate::operation::roll_back_line;
 use crate::state::{Chunks, Map, TICKS_PER_SECOND};
@@ -446,11 +446,7 @@ impl Chunks {
             return Undone::Yes;
         };
         let tally: Tally = self.copies.tally(row);
-        let greatest = self
-            .servers_with(row, CopyState::is_wrong)
-            .iter()
-            .map(|&s| self.copies.wrong_version(row, s))
-            .max();
+        let greatest = self.wrong_versions(row).max();
         match greatest {
             Some(version) if (entry.version..info.version).contains(&version) => {
                 tracing::warn!(

@@ -16,7 +16,6 @@
 
 use mfs_meta::ChunkInfo;
 
-use crate::copy::CopyState;
 use crate::state::Chunks;
 
 /// Versions of a chunk that have the same contents, but for what was not confirmed.
@@ -62,9 +61,7 @@ impl Chunks {
     /// The greatest other version that a copy has which can take the place of the present ones.
     pub(crate) fn unharmed_version(&self, row: u32, info: &ChunkInfo) -> Option<u32> {
         let unharmed = *self.unharmed.get(&info.id)?;
-        self.servers_with(row, CopyState::is_wrong)
-            .iter()
-            .map(|&server| self.copies.wrong_version(row, server))
+        self.wrong_versions(row)
             .filter(|&version| version != info.version && unharmed.contains(version, info.version))
             .max()
     }
