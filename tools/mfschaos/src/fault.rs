@@ -141,12 +141,12 @@ pub(crate) struct Damaged {
     pub(crate) byte: u8,
 }
 
-/// The faults of one round: one, sometimes two that overlap. With `together`, also a chunkserver that may spoil
+/// The faults of one round: one, sometimes two that overlap. With `spoil`, also a chunkserver that may spoil
 /// copies beside another one that is out of reach.
 pub(crate) fn plan(
     allowed: &[Fault],
     servers: usize,
-    together: bool,
+    spoil: bool,
     random: &mut Random,
 ) -> Vec<Planned> {
     let Some(first) = choose(random, |fault| allowed.contains(&fault)) else {
@@ -158,7 +158,7 @@ pub(crate) fn plan(
         let second = choose(random, |fault| {
             allowed.contains(&fault)
                 && !fault.destroys()
-                && (together
+                && (spoil
                     || first.hits_master()
                     || fault.hits_master()
                     || !(first.may_spoil() || fault.may_spoil()))

@@ -192,7 +192,7 @@ fn round(
     cluster: &mut Cluster,
     crew: &Crew,
     allowed: &[Fault],
-    together: bool,
+    spoil: bool,
     random: &mut Random,
 ) -> Result<()> {
     let mut damage = Vec::new();
@@ -200,7 +200,7 @@ fn round(
         std::thread::sleep(Duration::from_millis(300 + random.below(most) as u64));
     };
     pause(random, 1200);
-    let planned = fault::plan(allowed, cluster.servers.len(), together, random);
+    let planned = fault::plan(allowed, cluster.servers.len(), spoil, random);
     // The first one destroys data, if any does, and begins while all is well.
     let mut running: Vec<(Instant, &fault::Planned)> = Vec::new();
     for planned in &planned {

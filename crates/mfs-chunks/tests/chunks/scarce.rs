@@ -2,7 +2,6 @@
 
 use mfs_chunks::{ChunkConfig, Command};
 use mfs_meta::Status;
-use mfs_meta::op::{Op, ScSetArgs};
 
 use crate::world::{Manner, World};
 
@@ -21,17 +20,7 @@ fn outdated(labels: &[u32], class: u8) -> (World, u32, u64) {
     let mut w = World::new(config(), labels, 5);
     w.connect(0);
     w.connect(1);
-    // One copy on a server with label A, one on a server with label B.
-    w.log.apply_all(&[Op::ScSet(Box::new(ScSetArgs {
-        name: b"ab"[..].into(),
-        new: true,
-        admin: 0,
-        mode: 1,
-        delay: 0,
-        create: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
-        keep: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
-        archive: vec![[0; 4]],
-    }))]);
+    w.make_class_ab();
     w.run(10 * 50);
     let (inode, chunk) = w.file(class);
     w.kill(0);

@@ -1,7 +1,7 @@
 //! What tests begin with: clusters that are up and quiet, and files of one chunk.
 
 use mfs_chunks::{ChunkConfig, RequestId, WriteRequest};
-use mfs_meta::op::Op;
+use mfs_meta::op::{Op, ScSetArgs};
 
 use crate::world::World;
 
@@ -42,6 +42,20 @@ impl World {
     /// Three servers with labels A,B / A,C / B,C that are up and quiet, jobs allowed.
     pub(crate) fn started() -> World {
         World::up(quick(), &[3, 5, 6], 42, 20)
+    }
+
+    /// Makes class 10: one copy on a server with label A, one on a server with label B.
+    pub(crate) fn make_class_ab(&mut self) {
+        self.log.apply_all(&[Op::ScSet(Box::new(ScSetArgs {
+            name: b"ab"[..].into(),
+            new: true,
+            admin: 0,
+            mode: 1,
+            delay: 0,
+            create: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
+            keep: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
+            archive: vec![[0; 4]],
+        }))]);
     }
 
     /// A file of one chunk with the contents 8, and that chunk.

@@ -6,7 +6,7 @@ pub(crate) mod torn;
 use std::collections::BTreeSet;
 
 use mfs_chunks::{ChunkConfig, Command, Done, RequestId};
-use mfs_meta::op::{Op, ScSetArgs};
+use mfs_meta::op::Op;
 
 use crate::log::{TestLog, digest};
 use crate::world::{Manner, World, cut};
@@ -98,17 +98,7 @@ impl Run {
         for s in 0..w.servers.len() {
             w.connect(s);
         }
-        // Class 10: one copy on a server with label A, one on a server with label B.
-        w.log.apply_all(&[Op::ScSet(Box::new(ScSetArgs {
-            name: b"ab"[..].into(),
-            new: true,
-            admin: 0,
-            mode: 1,
-            delay: 0,
-            create: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
-            keep: vec![[1, 0, 0, 0], [2, 0, 0, 0]],
-            archive: vec![[0; 4]],
-        }))]);
+        w.make_class_ab();
         w.run(15 * 50);
         w.hold_lines();
         let safe = w.log.lines.len();
@@ -151,28 +141,24 @@ impl Run {
                 index,
                 data,
             } => {
+                let asks_on = Client::Asking {
+                    request,
+                    inode,
+                    index,
+                    data,
+                };
                 // It takes its time.
                 let ready = !(self.faults && self.rng.one_in(2));
                 let answer = self.w.answers.get(&request).cloned();
                 if answer.is_some() && !ready {
-                    self.clients[c] = Client::Asking {
-                        request,
-                        inode,
-                        index,
-                        data,
-                    };
+                    self.clients[c] = asks_on;
                     return;
                 }
                 let Some(answer) = self.w.answers.remove(&request) else {
                     if self.faults && self.rng.one_in(60) {
                         self.w.cancel(request);
                     } else {
-                        self.clients[c] = Client::Asking {
-                            request,
-                            inode,
-                            index,
-                            data,
-                        };
+                        self.clients[c] = asks_on;
                     }
                     return;
                 };
