@@ -26,6 +26,8 @@ pub struct Clock {
     latest: AtomicU32,
     /// Since when the system's clock is behind.
     lag: Mutex<Option<Lag>>,
+    /// Whether it does not go at all.
+    stands: bool,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,17 @@ impl Clock {
         Clock {
             latest: AtomicU32::new(latest),
             lag: Mutex::default(),
+            stands: false,
+        }
+    }
+
+    /// A clock that always shows `time`: some lines depend on whether two requests fall into one second (`SETACL`,
+    /// spec 03 §6.4), which a test against a recording must not leave to chance.
+    #[must_use]
+    pub fn standing_at(time: u32) -> Clock {
+        Clock {
+            stands: true,
+            ..Clock::starting_at(time)
         }
     }
 
@@ -70,7 +83,7 @@ impl Clock {
         let wall = wall();
         let latest = self.latest.load(Ordering::Relaxed);
         // Most calls fall into a second that was seen already: no write, no contention.
-        if wall == latest {
+        if wall == latest || self.stands {
             latest
         } else if wall > latest {
             self.latest.fetch_max(wall, Ordering::Relaxed).max(wall)

@@ -57,6 +57,11 @@ pub(super) fn repair(ctx: &Ctx<'_>, r: &Repair<'_>, out: &mut Vec<u8>) -> Result
     user.need(meta, node.inode, W)?;
     let inode = node.inode;
     let counts = txn.with_chunks(|chunks, log| chunks.repair(log, inode))?;
+    if counts.erased > 0 || counts.repaired > 0 {
+        // The tool asks, and mounts have the pages. The original leaves it to the new times of the file, which a
+        // mount does not see as long as it has attributes in its cache.
+        txn.live().cache.forget(inode);
+    }
     let reply = RepairReply {
         not_changed: counts.not_changed,
         erased: counts.erased,

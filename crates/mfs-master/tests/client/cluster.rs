@@ -481,6 +481,11 @@ fn lost_chunks_are_given_up_by_repair_only() {
     let (mut one, _) = cluster.server.mount();
     let f = create(&mut one, 1, "f");
     let chunk = cluster.write(&mut one, f, 500);
+    for keeps in [0, attr::oflags::KEEPCACHE] {
+        assert_eq!(open(&mut one, f, attr::open_flags::READ), keeps);
+        one.send(&read(1, f, 0));
+        assert_eq!(chunk_reply(&mut one).chunk, chunk);
+    }
     cluster.chunks(|chunks, log| {
         chunks.lost(log, cluster.servers[0], [chunk]);
         // As long as copies are only just reported nothing is sure.
@@ -504,6 +509,8 @@ fn lost_chunks_are_given_up_by_repair_only() {
         ..RepairReply::default()
     };
     assert_eq!(counts, erased);
+    // What a mount has cached of the lost data is void.
+    assert_eq!(open(&mut one, f, attr::open_flags::READ), 0);
     one.send(&read(4, f, 0));
     assert_eq!(chunk_reply(&mut one).chunk, 0);
 }

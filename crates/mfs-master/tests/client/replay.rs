@@ -34,9 +34,10 @@ pub(crate) fn replay(text: &str) {
         .iter()
         .map(|(client, rule)| format!("{} {rule}\n", address(*client)))
         .collect();
-    let server = TestServer::with_exports(&exports);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let times = Times::since(now.as_secs() as u32).and(ROOT_TIME);
+    let now = now.as_secs() as u32;
+    let server = TestServer::standing_at(&exports, now);
+    let times = Times::since(now).and(ROOT_TIME);
     let mut clients = Clients {
         server: server.address,
         register: &recording.register,

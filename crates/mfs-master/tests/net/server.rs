@@ -54,6 +54,16 @@ impl TestServer {
     }
 
     pub(crate) fn with(exports: &str, mode: SaveMode, fs: Arc<dyn Fs>) -> TestServer {
+        TestServer::with_clock(exports, mode, fs, Clock::starting_at(0))
+    }
+
+    /// For a recording: nothing depends on when a second ends.
+    pub(crate) fn standing_at(exports: &str, time: u32) -> TestServer {
+        let clock = Clock::standing_at(time);
+        TestServer::with_clock(exports, SaveMode::Written, Arc::new(OsFs), clock)
+    }
+
+    fn with_clock(exports: &str, mode: SaveMode, fs: Arc<dyn Fs>, clock: Clock) -> TestServer {
         let dir = tempfile::tempdir().unwrap();
         let config = config("127.0.0.1");
         let meta = Metadata::new(1, 1_600_000_000);
@@ -68,7 +78,7 @@ impl TestServer {
             meta,
             unfinished: mfs_chunks::Unfinished::default(),
             gate,
-            clock: Clock::starting_at(0),
+            clock,
             images,
             data_dir: dir.path().to_owned(),
             config_dir: ConfigDirectory::default(),
