@@ -12,8 +12,8 @@ const SMALL: usize = INPUT / 16;
 /// A buffer that has grown beyond this is given back to the system.
 const KEEP_MAX: usize = 256 * 1024;
 
-/// Buffers kept per thread.
-const KEEP: usize = 8;
+/// Buffers kept per thread: about as many connections have answers that wait for their lines at a time.
+const KEEP: usize = 64;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };

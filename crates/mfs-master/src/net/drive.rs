@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use std::io;
 
 use super::buffers;
-use super::link::Link;
+use super::link::{Link, Wakened};
 use crate::master::{Batch, Master};
+
+/// So few bytes of answers that depend on nothing leave at once. More let the others have their turn: who sends many
+/// requests must not keep the thread.
+const FEW_BYTES: usize = 1024;
 
 /// One side of a dialogue.
 pub(crate) trait Protocol {
@@ -59,18 +63,15 @@ pub(crate) async fn drive<P: Protocol>(master: &Master, link: &Link, protocol: &
     let mut input = Vec::new();
     let mut share = master.connections.budget().share(link.party());
     loop {
-        let readable = tokio::select! {
-            readable = link.readable() => match readable {
-                Ok(()) => true,
-                Err(error) => return End::Failed(error),
-            },
-            () = link.woken() => false,
+        let wakened = match link.wait().await {
+            Ok(wakened) => wakened,
+            Err(error) => return End::Failed(error),
         };
         if let Some(reason) = link.closing() {
             return End::Reason(reason.into());
         }
         let mut closed = false;
-        if readable {
+        if wakened == Wakened::Socket {
             buffers::reserve(&mut input);
             match link.receive(&mut input, master.connections.tick()) {
                 Ok(count) => closed = count == 0,
@@ -124,7 +125,7 @@ async fn turn<P: Protocol>(
         }
         if out.is_empty() && !executed.more {
             master.gate.hasten(commit);
-        } else {
+        } else if out.len() > FEW_BYTES || !master.gate.is_safe(commit) {
             // Connections that are ready now execute first: their lines go into the same write, and those who
             // wait for answers are woken by one and find the others.
             tokio::task::yield_now().await;

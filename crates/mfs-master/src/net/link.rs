@@ -1,17 +1,19 @@
 //! The side of a connection that others see: its socket, its mailbox, and what the keep-alive looks at.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
+use atomic_waker::AtomicWaker;
 use mfs_proto::Version;
 use mfs_proto::client::State;
 use parking_lot::Mutex;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 /// Bytes of frames from others that may wait in front of a connection. A client that is so far behind is
 /// closed; it connects again and forgets what it had cached.
@@ -43,6 +45,38 @@ struct Mailbox {
     version: u64,
 }
 
+/// Calls the connection's task. A call that finds it at work is kept until it waits.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Only the connection's task asks. A call is heard once.
+    fn poll(&self, task: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(task.waker());
+        match self.rung.swap(false, Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// Why a connection's task goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wakened {
+    /// The socket may be ready.
+    Socket,
+    /// There is mail, or a reason to close.
+    Bell,
+}
+
 /// A connection as others see it.
 pub struct Link {
     id: u64,
@@ -54,8 +88,10 @@ pub struct Link {
     state: AtomicU8,
     version: AtomicU32,
     mailbox: Mutex<Mailbox>,
-    /// There is mail, or a reason to close.
-    wake: Notify,
+    /// Whether there is something in it.
+    mail: AtomicBool,
+    /// Rings when there is mail, or a reason to close.
+    wake: Bell,
     closing: OnceLock<&'static str>,
     /// Requests are being executed or their answers held.
     busy: AtomicBool,
@@ -88,7 +124,8 @@ impl Link {
             state: AtomicU8::new(code(State::Unregistered)),
             version: AtomicU32::new(0),
             mailbox: Mutex::default(),
-            wake: Notify::new(),
+            mail: AtomicBool::new(false),
+            wake: Bell::default(),
             closing: OnceLock::new(),
             busy: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
@@ -165,13 +202,18 @@ impl Link {
         }
         mailbox.frames.extend_from_slice(frames);
         mailbox.version = mailbox.version.max(version);
+        self.mail.store(true, Ordering::Release);
         drop(mailbox);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// Moves the mail to the end of `out`. Returns the version it depends on.
     pub(super) fn take_mail(&self, out: &mut Vec<u8>) -> u64 {
+        if !self.mail.load(Ordering::Acquire) {
+            return 0;
+        }
         let mut mailbox = self.mailbox.lock();
+        self.mail.store(false, Ordering::Relaxed);
         out.append(&mut mailbox.frames);
         std::mem::take(&mut mailbox.version)
     }
@@ -179,7 +221,7 @@ impl Link {
     /// Asks the connection to end; the first reason counts.
     pub fn close(&self, reason: &'static str) {
         let _ = self.closing.set(reason);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// Why it is to end.
@@ -187,14 +229,25 @@ impl Link {
         self.closing.get().copied()
     }
 
-    /// Waits for mail or a reason to close.
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+    /// Waits until there is something to receive, or mail, or a reason to close.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub(super) async fn wait(&self) -> io::Result<Wakened> {
+        // No more than a look at two flags when nothing is there: the runtime's futures for this enter the task into
+        // lists and take it out again for every request.
+        poll_fn(|task| self.poll_socket_or_bell(task, TcpStream::poll_read_ready)).await
     }
 
-    /// Waits until there is something to receive.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+    fn poll_socket_or_bell(
+        &self,
+        task: &mut Context<'_>,
+        socket: impl FnOnce(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<Wakened>> {
+        match socket(&self.stream, task) {
+            Poll::Ready(result) => Poll::Ready(result.map(|()| Wakened::Socket)),
+            Poll::Pending => self.wake.poll(task).map(|()| Ok(Wakened::Bell)),
+        }
     }
 
     /// Receives what is there into the free space of `input`: one system call. 0 at the end of the stream.
@@ -254,17 +307,16 @@ impl Link {
     async fn send_all(&self, mut bytes: &[u8], tick: &AtomicU32) -> io::Result<()> {
         let mut woken = false;
         while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
+            match self.send_now(bytes) {
                 Ok(count) => {
                     bytes = bytes.get(count..).unwrap_or_default();
                     self.sent
                         .store(tick.load(Ordering::Relaxed), Ordering::Relaxed);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    tokio::select! {
-                        ready = self.stream.writable() => ready?,
-                        () = self.wake.notified() => woken = true,
-                    }
+                    let ready =
+                        poll_fn(|task| self.poll_socket_or_bell(task, TcpStream::poll_write_ready));
+                    woken |= ready.await? == Wakened::Bell;
                     if self.closing.get().is_some() {
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
@@ -274,9 +326,17 @@ impl Link {
         }
         if woken {
             // It was mail, and the task looks at it when this is sent.
-            self.wake.notify_one();
+            self.wake.ring();
         }
         Ok(())
+    }
+
+    /// Sends what fits into the socket's buffer: one system call.
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_io(Interest::WRITABLE, || {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            Ok(rustix::net::send(&self.stream, bytes, flags)?)
+        })
     }
 
     /// The keep-alive's look at a connection, about once a second. Sends a NOP if nothing was sent lately, ends
@@ -361,5 +421,44 @@ const fn code(state: State) -> u8 {
         State::Unregistered => 0,
         State::Mount => 1,
         State::Tools => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// Waits for the bell alone.
+    async fn rung(bell: &Bell) {
+        poll_fn(|task| bell.poll(task)).await;
+    }
+
+    #[test]
+    fn a_bell_is_heard_once_whenever_it_rings() {
+        let mut task = Context::from_waker(std::task::Waker::noop());
+        let bell = Bell::default();
+        assert_eq!(bell.poll(&mut task), Poll::Pending);
+        bell.ring();
+        bell.ring();
+        assert_eq!(bell.poll(&mut task), Poll::Ready(()));
+        assert_eq!(bell.poll(&mut task), Poll::Pending);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_ring_is_lost_between_threads() {
+        let bells = Arc::new((Bell::default(), Bell::default()));
+        let there = Arc::clone(&bells);
+        let answers = tokio::spawn(async move {
+            for _ in 0..10_000 {
+                rung(&there.0).await;
+                there.1.ring();
+            }
+        });
+        for _ in 0..10_000 {
+            bells.0.ring();
+            rung(&bells.1).await;
+        }
+        answers.await.unwrap();
     }
 }

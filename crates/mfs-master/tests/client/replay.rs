@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mfs_master::clock::Clock;
 use mfs_proto::{frame, msg};
+use mfs_store::changelog::SaveMode;
+use mfs_store::fs::OsFs;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::recording::{CLOSED, Frame, Frames, Recording, Step, Times};
@@ -36,7 +40,9 @@ pub(crate) fn replay(text: &str) {
         .collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = now.as_secs() as u32;
-    let server = TestServer::standing_at(&exports, now);
+    // No line depends on when a second ends.
+    let clock = Clock::standing_at(now);
+    let server = TestServer::with_clock(&exports, SaveMode::Written, Arc::new(OsFs), clock);
     let times = Times::since(now).and(ROOT_TIME);
     let mut clients = Clients {
         server: server.address,

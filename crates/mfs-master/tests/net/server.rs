@@ -57,13 +57,12 @@ impl TestServer {
         TestServer::with_clock(exports, mode, fs, Clock::starting_at(0))
     }
 
-    /// For a recording: nothing depends on when a second ends.
-    pub(crate) fn standing_at(exports: &str, time: u32) -> TestServer {
-        let clock = Clock::standing_at(time);
-        TestServer::with_clock(exports, SaveMode::Written, Arc::new(OsFs), clock)
-    }
-
-    fn with_clock(exports: &str, mode: SaveMode, fs: Arc<dyn Fs>, clock: Clock) -> TestServer {
+    pub(crate) fn with_clock(
+        exports: &str,
+        mode: SaveMode,
+        fs: Arc<dyn Fs>,
+        clock: Clock,
+    ) -> TestServer {
         let dir = tempfile::tempdir().unwrap();
         let config = config("127.0.0.1");
         let meta = Metadata::new(1, 1_600_000_000);
