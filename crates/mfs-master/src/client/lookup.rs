@@ -32,14 +32,9 @@ pub(super) fn lookup(ctx: &Ctx<'_>, r: &Lookup<'_>, out: &mut Vec<u8>) -> Result
         status => status,
     })?;
     let node = &found.node;
-    let is_file = node.kind() == Kind::File;
-    if is_file {
-        // It comes while the attributes are put together.
-        state.live.cache.prefetch(node.inode, ctx.session().id);
-    }
     let mut attr = attr::record(meta, &Viewer::from(&user), node, found.dir_eattr);
     let mut flags = access_flags(ctx, meta, &user, node);
-    let readable_file = is_file && flags & lflags::ACCESS_MASKS_DATA != 0;
+    let readable_file = node.kind() == Kind::File && flags & lflags::ACCESS_MASKS_DATA != 0;
     if readable_file && flags & lflags::DIRECTMODE == 0 {
         if state.live.cache.open(node.inode, ctx.session().id) {
             // The original does not tell older clients, which learn it from the attributes alone.
