@@ -1,20 +1,16 @@
 //! Names: edges in directories and detached paths, and the building blocks B3 to B5, B7's path (spec 03 §5).
 
+use crate::name_index::hash_of;
 use crate::paged::NIL;
 use crate::records::Kind;
 use crate::rows::{Edge, TreeStats};
 use crate::state::{Metadata, PATH_MAX, eattr};
 use crate::tables::{EDGE_ID_MAX, ROOT};
-use foldhash::fast::FoldHasher;
-use std::hash::Hasher;
 
 impl Metadata {
     /// Hash of a name in a directory. Detached edges are not indexed.
     pub(crate) fn name_hash(&self, parent: u32, name: &[u8]) -> u32 {
-        let mut h = FoldHasher::with_seed(u64::from(parent), &self.seed);
-        h.write(name);
-        let v = h.finish();
-        (v ^ v >> 32) as u32
+        hash_of(&self.seed, parent, name)
     }
 
     /// The edge with this name in a directory.
@@ -67,47 +63,6 @@ impl Metadata {
         let hash = self.name_hash(parent, name);
         self.edge_index.insert(hash, i);
         i
-    }
-
-    /// Enters all edges in the index at once, with room for them from the start: several times cheaper than
-    /// one by one. Gives those that were left out because their directory has an earlier one with their name.
-    pub(crate) fn index_edges(&mut self) -> Vec<u32> {
-        let edges = self.t.edges.clone();
-        self.edge_index.reserve(edges.len());
-        let mut repeated = Vec::new();
-        let mut block = [(NIL, 0); 32];
-        let mut filled = 0;
-        let _ = edges.for_each(|i, e| {
-            if e.child != 0 && e.parent != 0 {
-                let hash = self.name_hash(e.parent, self.t.name(e));
-                self.edge_index.prefetch(hash);
-                block[filled] = (i, hash);
-                filled += 1;
-                if filled == block.len() {
-                    self.index_block(&block, &mut repeated);
-                    filled = 0;
-                }
-            }
-            Ok::<(), ()>(())
-        });
-        self.index_block(&block[..filled], &mut repeated);
-        repeated
-    }
-
-    /// Enters edges with their hashes in the index, those with a name that their directory has already in
-    /// `repeated`.
-    fn index_block(&mut self, block: &[(u32, u32)], repeated: &mut Vec<u32>) {
-        for &(i, hash) in block {
-            let same = |row| {
-                let (one, other) = (self.t.edges.at(i), self.t.edges.at(row));
-                one.parent == other.parent && self.t.name(one) == self.t.name(other)
-            };
-            if self.edge_index.find(hash, same).is_some() {
-                repeated.push(i);
-            } else {
-                self.edge_index.insert(hash, i);
-            }
-        }
     }
 
     /// Puts an edge first in its directory's list.

@@ -17,6 +17,7 @@ mod index;
 mod inodes;
 mod loader;
 mod locks;
+mod name_index;
 pub mod op;
 mod opens;
 mod paged;

@@ -240,7 +240,6 @@ impl<T: Slot> Arena<T> {
     }
 
     /// True without rows in use.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.live == 0
     }

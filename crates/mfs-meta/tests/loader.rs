@@ -319,3 +319,57 @@ fn versions_leave_room_for_changes() {
     let refused = loader.head(u64::MAX, 1).unwrap_err();
     assert!(refused.to_string().contains("18446744073709551615"));
 }
+
+/// With many names the index is built beside the chunks.
+#[test]
+fn names_behind_the_chunks_are_in_the_index_too() {
+    let files: Vec<_> = (2..19_999).map(|inode| (inode, Kind::File, FILE)).collect();
+    let texts: Vec<String> = files
+        .iter()
+        .map(|(inode, ..)| format!("f{inode}"))
+        .collect();
+    let mut edges: Vec<_> = files
+        .iter()
+        .zip(&texts)
+        .map(|((inode, ..), name)| (1, *inode, name.as_str()))
+        .collect();
+    // A second entry with a name of the first block, and one that comes behind the chunks.
+    edges.push((1, 19_999, "f5"));
+    let all = [
+        &files[..],
+        &[(19_999, Kind::File, FILE), (20_000, Kind::File, FILE)],
+    ]
+    .concat();
+    for late in [false, true] {
+        let (meta, notices) = load(true, &all, &edges, |loader| {
+            let late_edge = EdgeRecord {
+                parent: 1,
+                child: 20_000,
+                id: 1 << 40,
+                name: b"late",
+            };
+            if !late {
+                loader.edge(&late_edge)?;
+            }
+            loader.next_chunk(2)?;
+            loader.chunk(ChunkRecord {
+                id: 1,
+                version: 1,
+                locked_to: 0,
+                archived: false,
+            })?;
+            if late {
+                loader.edge(&late_edge)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        // The entry, and the file that it leaves without a name.
+        assert_eq!(notices, 2);
+        for (parent, child, name) in edges.iter().take(files.len()) {
+            assert_eq!(meta.lookup(*parent, name.as_bytes()), Some(*child));
+        }
+        assert_eq!(meta.lookup(1, b"late"), Some(20_000));
+        assert_eq!(meta.lookup(1, b"lost_node_19999"), Some(19_999));
+    }
+}

@@ -2,6 +2,7 @@
 //! the figures of directories.
 
 use super::{Loaded, Loader, broken};
+use crate::name_index::NameIndex;
 use crate::op::Tolerance;
 use crate::paged::NIL;
 use crate::records::{Kind, SinkResult, StructureError};
@@ -43,7 +44,14 @@ impl Loader {
     /// Enters the names in the index. No directory may have two entries with one name: which of them a lookup
     /// finds would be left to chance.
     fn index_names(&mut self) -> SinkResult {
-        for row in self.m.index_edges() {
+        let names = match self.names.take() {
+            Some(names) => names
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => NameIndex::of(&self.m.t, &self.m.seed),
+        };
+        self.m.edge_index = names.index;
+        for row in names.repeated {
             let e = *self.m.t.edges.at(row);
             self.fault(format!(
                 "edge {}->{}: the directory has another entry with this name",

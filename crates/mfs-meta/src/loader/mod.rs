@@ -3,6 +3,7 @@
 
 mod finish;
 
+use crate::name_index::NameIndex;
 use crate::paged::NIL;
 use crate::records::*;
 use crate::rows::{Chunk, Node};
@@ -10,6 +11,7 @@ use crate::slots;
 use crate::state::{Metadata, NAME_MAX, PATH_MAX};
 use crate::tables::{Counters, Flock, PosixOwner, PosixRange, ROOT, Sclass, Session, Xattr};
 use std::collections::{HashMap, HashSet};
+use std::thread::JoinHandle;
 use triomphe::Arc;
 
 /// How an image is loaded.
@@ -56,7 +58,12 @@ pub struct Loader {
     seen_classes: HashSet<u16>,
     /// Storage classes came after nodes: their copies change figures already summed up.
     late_classes: bool,
+    /// The index of the edges read so far, if it is being built.
+    names: Option<JoinHandle<NameIndex>>,
 }
+
+/// Edges above which a second thread for their index is worth its start.
+const MANY: u32 = 10_000;
 
 /// No file system has seen so many changes; every version up to here has a next one.
 const MAX_VERSION: u64 = 1 << 63;
@@ -77,6 +84,7 @@ impl Loader {
             tails: HashMap::new(),
             seen_classes: HashSet::new(),
             late_classes: false,
+            names: None,
         }
     }
 
@@ -98,6 +106,17 @@ impl Loader {
         }
         self.notice(text);
         Ok(())
+    }
+
+    /// Lets another thread build the index of names, which takes as long as reading the chunks.
+    fn begin_names(&mut self) {
+        if self.m.t.edges.len() < MANY {
+            return;
+        }
+        let (tables, seed) = (self.m.t.clone(), self.m.seed.clone());
+        let thread = std::thread::Builder::new().name("names".into());
+        // Without a thread it is done at the end.
+        self.names = thread.spawn(move || NameIndex::of(&tables, &seed)).ok();
     }
 
     /// Appends an edge at the end of a directory.
@@ -258,6 +277,8 @@ impl ImageSink for Loader {
     }
 
     fn edge(&mut self, rec: &EdgeRecord<'_>) -> SinkResult {
+        // No image is known that has edges behind its chunks; the index would miss them.
+        self.names = None;
         let child = rec.child;
         let unnamed;
         let mut name = rec.name;
@@ -539,6 +560,9 @@ impl ImageSink for Loader {
     }
 
     fn chunk(&mut self, rec: ChunkRecord) -> SinkResult {
+        if self.m.t.chunks.is_empty() {
+            self.begin_names();
+        }
         if self.m.find_chunk(rec.id).is_some() {
             self.notice(format!(
                 "chunk {:016X} is stored twice, the first is kept",
