@@ -9,6 +9,7 @@
 //! void, too. And within a set the record that was used longest ago gives way. Both only cost a client a fetch of
 //! data that it has.
 
+use bytemuck::Zeroable;
 use mfs_meta::prefetch;
 use parking_lot::Mutex;
 
@@ -18,7 +19,10 @@ const PARTS: usize = 16;
 const SETS: usize = 8192;
 
 /// Records of a set: what fits into a cache line.
-const WAYS: usize = 4;
+const WAYS: usize = LINE / size_of::<Record>();
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Most records; about as many as the original has (500,000).
 pub const CAPACITY: usize = PARTS * SETS * WAYS;
@@ -40,7 +44,8 @@ impl Default for DataCache {
 }
 
 /// That a session has opened a file. Session 0 marks an empty place.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Zeroable)]
+#[repr(C)]
 struct Record {
     inode: u32,
     session: u32,
@@ -51,7 +56,7 @@ struct Record {
 }
 
 /// What happened to a file.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Zeroable)]
 struct Generation {
     /// Changes, each of which makes all records void.
     changes: u32,
@@ -59,14 +64,16 @@ struct Generation {
     revocations: u32,
 }
 
-#[derive(Clone, Copy, Default)]
-#[repr(align(64))]
-struct Set([Record; WAYS]);
+/// The records of a set, the one that was used last in front.
+struct Set<'p>(&'p mut [Record]);
 
 /// A part is alone in its cache lines, or the locks of others would take them away.
 #[repr(align(128))]
 struct Part {
-    sets: Vec<Set>,
+    /// The sets one after the other.
+    records: Vec<Record>,
+    /// Where the first set is, so that each fills one cache line.
+    first: usize,
     generations: Vec<Generation>,
 }
 
@@ -84,9 +91,9 @@ impl Record {
     }
 }
 
-impl Set {
+impl<'p> Set<'p> {
     /// The record of a session, moved to the front.
-    fn find(&mut self, inode: u32, session: u32, generation: Generation) -> Option<&mut Record> {
+    fn find(self, inode: u32, session: u32, generation: Generation) -> Option<&'p mut Record> {
         let at = self
             .0
             .iter()
@@ -96,7 +103,7 @@ impl Set {
     }
 
     /// Puts a record in front; a void one of the same session, or the last, gives way.
-    fn put(&mut self, record: Record) {
+    fn put(self, record: Record) {
         let same = |r: &Record| r.inode == record.inode && r.session == record.session;
         let at = self.0.iter().position(same).unwrap_or(WAYS - 1);
         if let Some(front) = self.0.get_mut(..=at) {
@@ -110,10 +117,14 @@ impl Set {
 
 impl Part {
     fn new() -> Part {
+        // Zeroed memory is used when it is touched, but not if it is asked for with the alignment of a cache line:
+        // then it is written.
+        let records: Vec<Record> = bytemuck::zeroed_vec((SETS + 1) * WAYS);
+        let behind = records.as_ptr().addr() % LINE;
         Part {
-            // Zeroed memory is used when it is touched.
-            sets: vec![Set::default(); SETS],
-            generations: vec![Generation::default(); GENERATIONS / PARTS],
+            first: (LINE - behind) % LINE / size_of::<Record>(),
+            records,
+            generations: bytemuck::zeroed_vec(GENERATIONS / PARTS),
         }
     }
 
@@ -122,12 +133,12 @@ impl Part {
         &mut self.generations[at]
     }
 
-    fn set(&mut self, inode: u32, session: u32) -> &mut Set {
+    fn set(&mut self, inode: u32, session: u32) -> Set<'_> {
         // The golden ratio spreads numbers that follow each other.
         let key = u64::from(inode / PARTS as u32) << 32 | u64::from(session);
         let mixed = (key ^ key >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let at = (mixed >> 32) as usize % self.sets.len();
-        &mut self.sets[at]
+        let at = self.first + (mixed >> 32) as usize % SETS * WAYS;
+        Set(&mut self.records[at..at + WAYS])
     }
 
     fn find(&mut self, inode: u32, session: u32) -> Option<(&mut Record, Generation)> {
@@ -156,7 +167,7 @@ impl DataCache {
     pub fn prefetch(&self, inode: u32, session: u32) {
         if let Some(mut part) = self.part(inode).try_lock() {
             prefetch(part.generation(inode));
-            prefetch(part.set(inode, session));
+            prefetch(part.set(inode, session).0);
         }
     }
 
@@ -165,11 +176,10 @@ impl DataCache {
     pub fn open(&self, inode: u32, session: u32) -> bool {
         let mut part = self.part(inode).lock();
         let generation = *part.generation(inode);
-        let set = part.set(inode, session);
-        match set.find(inode, session, generation) {
+        match part.set(inode, session).find(inode, session, generation) {
             Some(record) => record.is_valid(generation),
             None => {
-                set.put(Record {
+                part.set(inode, session).put(Record {
                     inode,
                     session,
                     changes: generation.changes,
@@ -252,7 +262,7 @@ mod tests {
 
     #[test]
     fn sets_keep_what_was_used_last() {
-        let mut set = Set::default();
+        let mut records = [Record::default(); WAYS];
         let none = Generation::default();
         let record = |session| Record {
             inode: 7,
@@ -260,14 +270,17 @@ mod tests {
             ..Record::default()
         };
         for session in 1..=WAYS as u32 {
-            set.put(record(session));
+            Set(&mut records).put(record(session));
         }
-        assert!(set.find(7, 1, none).is_some());
-        set.put(record(100));
-        assert!(set.find(7, 1, none).is_some());
-        assert!(set.find(7, 2, none).is_none(), "unused for longest");
-        set.put(record(100));
-        let places = set.0.iter().filter(|r| r.session == 100).count();
+        assert!(Set(&mut records).find(7, 1, none).is_some());
+        Set(&mut records).put(record(100));
+        assert!(Set(&mut records).find(7, 1, none).is_some());
+        assert!(
+            Set(&mut records).find(7, 2, none).is_none(),
+            "unused for longest"
+        );
+        Set(&mut records).put(record(100));
+        let places = records.iter().filter(|r| r.session == 100).count();
         assert_eq!(places, 1);
     }
 
