@@ -1,10 +1,11 @@
 //! Looking ahead over the requests of a batch: which of them can share one access to the state, and what memory they
 //! will need.
 
-use mfs_meta::{ROOT, SOON_MAX, Soon};
+use mfs_meta::{SOON_MAX, Soon};
 use mfs_proto::client::Request;
 use mfs_proto::msg;
 
+use super::rights;
 use crate::master::State;
 use crate::net::Conn;
 
@@ -73,7 +74,7 @@ pub(crate) fn prefetch<'r, 'a: 'r>(
     let mut wanted = [Soon::Node(0); SOON_MAX];
     let mut count = 0;
     let root = conn.params.root_inode;
-    let real = |inode| if inode == ROOT { root } else { inode };
+    let real = |inode| rights::meant(root, inode);
     let mut want = |soon| {
         if let Some(place) = wanted.get_mut(count) {
             *place = soon;

@@ -182,12 +182,7 @@ pub(super) fn find(meta: &Metadata, root: u32, inode: u32) -> Result<NodeInfo<'_
 /// As [`find`] for what a client has open: it need not be below the root of the session any more.
 #[inline]
 pub(super) fn find_opened(meta: &Metadata, root: u32, inode: u32) -> Result<NodeInfo<'_>, Status> {
-    let real = if inode == ROOT && root != 0 {
-        root
-    } else {
-        inode
-    };
-    meta.node(real)
+    meta.node(meant(root, inode))
         .filter(|node| root != 0 || node.kind().is_detached())
         .ok_or(Status::Enoent)
 }
@@ -223,6 +218,16 @@ pub(super) fn good_name(name: &[u8]) -> Result<(), Status> {
         Err(Status::Einval)
     } else {
         Ok(())
+    }
+}
+
+/// The object that a session with this root (0: a meta session) means by a number.
+#[inline]
+pub(super) fn meant(root: u32, inode: u32) -> u32 {
+    if inode == ROOT && root != 0 {
+        root
+    } else {
+        inode
     }
 }
 

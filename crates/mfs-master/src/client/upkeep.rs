@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mfs_config::{AccessTimeMode, MasterConfig};
 use mfs_meta::op::Op;
-use mfs_meta::{Metadata, NodeInfo, ROOT, Status};
+use mfs_meta::{Metadata, NodeInfo, Status};
 use mfs_proto::Version;
 use mfs_proto::client::Reply;
 use mfs_proto::client::session::{
@@ -149,13 +149,7 @@ pub(super) fn sustained(ctx: &Ctx<'_>, r: &SustainedInodes<'_>) -> Result<(), St
         .inodes
         .iter()
         .filter(|&inode| inode != 0)
-        .map(|inode| {
-            if inode == ROOT && root != 0 {
-                root
-            } else {
-                inode
-            }
-        })
+        .map(|inode| rights::meant(root, inode))
         .collect();
     held.sort_unstable();
     held.dedup();
