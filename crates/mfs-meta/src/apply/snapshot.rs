@@ -5,6 +5,7 @@ use super::tree::NewNode;
 use super::{Applied, good_name};
 use crate::access::{Caller, R, W, X};
 use crate::op::{Outcome, SnapshotArgs};
+use crate::paged::prefetch;
 use crate::records::{AclType, Kind};
 use crate::rows::Node;
 use crate::slots;
@@ -51,16 +52,31 @@ impl From<Counts> for Outcome {
 }
 
 enum Step {
-    /// Copy `src` to `name` in `parent`, which existed before the operation or not.
+    /// Copy `src` to a name in `parent`, which existed before the operation or not.
     Copy {
         src: u32,
         parent: u32,
-        name: Vec<u8>,
+        name: Name,
         parent_existed: bool,
     },
-    /// All entries of `src` are copied: set what copying them changed in `dst`.
-    Finish { src: Node, dst: u32, existed: bool },
+    /// All entries of `src` are copied: set what copying them changed in `dst`. Their names begin at `names`.
+    Finish {
+        src: Node,
+        dst: u32,
+        existed: bool,
+        names: usize,
+    },
 }
+
+/// Where a name is in [`Copying::names`].
+#[derive(Clone, Copy)]
+struct Name {
+    at: usize,
+    len: usize,
+}
+
+/// Copies whose memory is asked for before it is their turn.
+const AHEAD: usize = 8;
 
 struct Copying<'a> {
     ts: u32,
@@ -71,9 +87,25 @@ struct Copying<'a> {
     counts: Counts,
     copies: HashMap<u32, u32>,
     steps: Vec<Step>,
+    /// Names of the entries of all directories on the way down. Copies of them: what is copied may be changed, if its
+    /// target is above it.
+    names: Vec<u8>,
 }
 
 impl Copying<'_> {
+    fn keep_name(&mut self, name: &[u8]) -> Name {
+        let at = self.names.len();
+        self.names.extend_from_slice(name);
+        Name {
+            at,
+            len: name.len(),
+        }
+    }
+
+    fn name(&self, name: Name) -> &[u8] {
+        &self.names[name.at..name.at + name.len]
+    }
+
     fn cp_like(&self) -> bool {
         self.mode & smode::CP_LIKE != 0
     }
@@ -117,14 +149,19 @@ impl Metadata {
             umask: a.umask,
             counts: Counts::default(),
             copies: HashMap::new(),
-            steps: vec![Step::Copy {
-                src: a.src,
-                parent: a.parent,
-                name: a.name.to_vec(),
-                parent_existed: true,
-            }],
+            steps: Vec::new(),
+            names: Vec::new(),
         };
+        let name = c.keep_name(&a.name);
+        c.steps.push(Step::Copy {
+            src: a.src,
+            parent: a.parent,
+            name,
+            parent_existed: true,
+        });
+        let mut own_name = Vec::new();
         while let Some(step) = c.steps.pop() {
+            self.prefetch_copy(&c);
             match step {
                 Step::Copy {
                     src,
@@ -132,12 +169,42 @@ impl Metadata {
                     name,
                     parent_existed,
                 } => {
-                    self.snapshot_copy(&mut c, src, parent, &name, parent_existed)?;
+                    own_name.clear();
+                    own_name.extend_from_slice(c.name(name));
+                    self.snapshot_copy(&mut c, src, parent, &own_name, parent_existed)?;
                 }
-                Step::Finish { src, dst, existed } => self.snapshot_finish(&c, &src, dst, existed),
+                Step::Finish {
+                    src,
+                    dst,
+                    existed,
+                    names,
+                } => {
+                    c.names.truncate(names);
+                    self.snapshot_finish(&c, &src, dst, existed);
+                }
             }
         }
         Ok(c.counts.into())
+    }
+
+    /// Asks for the memory of a copy whose turn comes soon: most of the time of a snapshot of many files goes by
+    /// waiting for the place of each new name in the index.
+    fn prefetch_copy(&self, c: &Copying<'_>) {
+        let soon = c
+            .steps
+            .len()
+            .checked_sub(AHEAD)
+            .and_then(|at| c.steps.get(at));
+        if let Some(Step::Copy {
+            src, parent, name, ..
+        }) = soon
+        {
+            let hash = self.name_hash(*parent, c.name(*name));
+            self.edge_index.prefetch(hash);
+            if let Some(node) = self.t.nodes.get(*src) {
+                prefetch(node);
+            }
+        }
     }
 
     /// The checks of making a snapshot that are part of the operation (spec 03 §6.7).
@@ -224,14 +291,16 @@ impl Metadata {
             src: source,
             dst,
             existed,
+            names: c.names.len(),
         });
         if self.may(src, &c.caller, R | X) {
             let base = c.steps.len();
             for (_, e) in self.t.children(source.dir()) {
+                let name = c.keep_name(self.t.name(e));
                 c.steps.push(Step::Copy {
                     src: e.child,
                     parent: dst,
-                    name: self.t.name(e).to_vec(),
+                    name,
                     parent_existed: existed,
                 });
             }
