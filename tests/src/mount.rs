@@ -39,8 +39,20 @@ impl Mount {
     /// When the mount does not appear; with what `mfsmount` said.
     #[track_caller]
     pub fn with(net: &Net, folder: &str, options: &str) -> Self {
-        Self::try_with(net, folder, options)
-            .unwrap_or_else(|said| panic!("mfsmount did not mount {folder}: {said}"))
+        // It gives the master a second to answer its registration. Beside much other work a master
+        // may not get the processor in that time; nothing is wrong with it then.
+        const ATTEMPTS: u32 = 5;
+        let mut said = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::try_with(net, folder, options) {
+                Ok(mount) => return mount,
+                Err(complaint) => said = complaint,
+            }
+            if !said.contains("ETIMEDOUT") {
+                break;
+            }
+        }
+        panic!("mfsmount did not mount {folder}: {said}")
     }
 
     /// Mounts a folder; when `mfsmount` gives up instead, what it said.
