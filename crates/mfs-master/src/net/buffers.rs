@@ -15,6 +15,9 @@ const KEEP_MAX: usize = 256 * 1024;
 /// Buffers kept per thread: about as many connections have answers that wait for their lines at a time.
 const KEEP: usize = 64;
 
+/// So many of them may have grown beyond [`INPUT`].
+const KEEP_GROWN: usize = 8;
+
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -32,8 +35,13 @@ pub(super) fn give(mut buffer: Vec<u8>) {
         return;
     }
     buffer.clear();
+    let most = if buffer.capacity() > INPUT {
+        KEEP_GROWN
+    } else {
+        KEEP
+    };
     SPARE.with_borrow_mut(|spare| {
-        if spare.len() < KEEP {
+        if spare.len() < most {
             spare.push(buffer);
         }
     });
@@ -62,6 +70,20 @@ pub(super) fn reserve(input: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_grown_buffers_are_kept() {
+        for _ in 0..2 * KEEP {
+            give(Vec::with_capacity(KEEP_MAX));
+        }
+        for _ in 0..2 * KEEP {
+            give(Vec::with_capacity(INPUT));
+        }
+        give(Vec::with_capacity(KEEP_MAX));
+        let capacities = SPARE.take().into_iter().map(|b| b.capacity());
+        let (grown, plain): (Vec<_>, Vec<_>) = capacities.partition(|&c| c > INPUT);
+        assert_eq!((grown.len(), plain.len()), (KEEP_GROWN, KEEP - KEEP_GROWN));
+    }
 
     #[test]
     fn memory_follows_what_has_arrived() {
