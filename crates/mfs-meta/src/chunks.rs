@@ -44,8 +44,9 @@ impl Metadata {
     pub(crate) fn add_chunk(&mut self, mut chunk: Chunk) -> u32 {
         let id = chunk.id();
         // Most often there are none, and the question would cost a hash.
-        let missing = !self.missing.is_empty();
-        if let Some(list) = missing.then(|| self.missing.remove(&id)).flatten() {
+        if !self.missing.is_empty()
+            && let Some(list) = self.missing.remove(&id)
+        {
             chunk.refs = list.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
             chunk.sclass = list.first().map_or(0, |(sclass, _)| *sclass);
             chunk.mixed = list.len() > 1;

@@ -45,7 +45,6 @@ impl Default for DataCache {
 
 /// That a session has opened a file. Session 0 marks an empty place.
 #[derive(Clone, Copy, Default, Zeroable)]
-#[repr(C)]
 struct Record {
     inode: u32,
     session: u32,

@@ -19,6 +19,9 @@ use tokio::net::TcpStream;
 /// closed; it connects again and forgets what it had cached.
 pub const MAILBOX_MAX: usize = 4 << 20;
 
+/// Sending neither waits nor raises a signal.
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
 /// Who is at the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Party {
@@ -334,8 +337,7 @@ impl Link {
     /// Sends what fits into the socket's buffer: one system call.
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.try_io(Interest::WRITABLE, || {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            Ok(rustix::net::send(&self.stream, bytes, flags)?)
+            Ok(rustix::net::send(&self.stream, bytes, SEND)?)
         })
     }
 
@@ -374,10 +376,9 @@ impl Link {
         if self.nop_left.load(Ordering::Relaxed) > 0 {
             return;
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Errors show up in the connection's task.
         let nop = self.party.nop();
-        if let Ok(count) = rustix::net::send(&self.stream, nop, flags) {
+        if let Ok(count) = rustix::net::send(&self.stream, nop, SEND) {
             let left = nop.len().saturating_sub(count);
             self.nop_left
                 .store(u8::try_from(left).unwrap_or(0), Ordering::Relaxed);
