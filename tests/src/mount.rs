@@ -51,6 +51,7 @@ impl Mount {
             if !said.contains("ETIMEDOUT") {
                 break;
             }
+            eprintln!("once more: {said}");
         }
         panic!("mfsmount did not mount {folder}: {said}")
     }
